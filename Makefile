@@ -1,0 +1,46 @@
+# Two commands on a fresh machine: `make drill` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help drill test test-fast lint images engine-check schema clean
+
+help: ## show the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/.installed: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing; on Debian: apt-get install python3 python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+engine-check:
+	@docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1 || { \
+	  echo "No Docker engine with Compose v2 answers here. On Debian one command installs and starts one:"; \
+	  echo; echo "    sudo fixtures/images/install-engine"; echo; exit 1; }
+
+images: engine-check ## build the images of the staging stack
+	@fixtures/images/build
+
+drill: $(VENV)/.installed images ## set up, and run every drill in drills/ on the Compose stack
+	$(BIN)/pytest drills $(PYTEST_ARGS)
+
+test: $(VENV)/.installed lint images ## every test; the stack tests need a Docker engine
+	$(BIN)/pytest tests $(PYTEST_ARGS)
+
+test-fast: $(VENV)/.installed ## the tests that need no stack
+	$(BIN)/pytest tests -m "not stack" $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+schema: $(VENV)/.installed ## write drills/drill.schema.json anew
+	$(BIN)/sevdrill schema -o drills/drill.schema.json
+
+clean: ## remove what the project made here (not Docker images)
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

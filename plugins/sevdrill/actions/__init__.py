@@ -1,0 +1,31 @@
+"""Every kind of runbook step. A new one is a small class in one file of this folder and one line in the list."""
+
+from __future__ import annotations
+
+from sevdrill.actions.base import Action
+from sevdrill.actions.disk import FreeDisk
+from sevdrill.actions.lifecycle import Restart, Start
+from sevdrill.actions.network import RestoreNetwork
+from sevdrill.actions.people import Announce, Declare
+from sevdrill.actions.release import Rollback
+from sevdrill.actions.reverting import RevertingAction
+from sevdrill.actions.settings import CircuitBreak, Flag, SwitchKey, Throttle
+from sevdrill.actions.undoing import Heal, Revert
+
+__all__ = ["ACTIONS", "Action", "RevertingAction"]
+
+ACTIONS: tuple[type[Action], ...] = (
+    Announce,
+    Declare,
+    Start,
+    Restart,
+    Rollback,
+    RestoreNetwork,
+    CircuitBreak,
+    SwitchKey,
+    Throttle,
+    Flag,
+    FreeDisk,
+    Heal,
+    Revert,
+)

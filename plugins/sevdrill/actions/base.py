@@ -1,0 +1,59 @@
+"""What a runbook step is: it acts, and its effect is proved by looking at the stack."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from sevdrill.model import Model, Record
+from sevdrill.ports import Ports, Reading
+from sevdrill.units import Duration
+
+__all__ = ["Action"]
+
+
+class Action(Model):
+    """One step of a runbook."""
+
+    needs: ClassVar[tuple[type, ...]]
+    """The ports that the step uses."""
+    is_message: ClassVar[bool] = False
+    """A message informs people; it is no response to the incident."""
+    marks: ClassVar[str] = ""
+    """The mark that the step's proof sets, such as `rolled_back`."""
+    in_flight: ClassVar[float] = 10.0
+    """Seconds for which a call of ``run`` may still act on the stack after its caller was killed."""
+
+    action: str
+    timeout: Duration = Duration(60)
+    """The step's effect must be proved within this time."""
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """The step in a few words, for people."""
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services that the step acts on."""
+        return ()
+
+    def prepare(self, ports: Ports) -> Record:
+        """Read what ``run`` and ``proof`` need to know from before. Changes nothing.
+
+        Raises:
+            ActionError: the step cannot be done.
+        """
+        return {}
+
+    @abstractmethod
+    def run(self, ports: Ports, record: Record) -> None:
+        """Do it.
+
+        Raises:
+            ActionError: it could not be done.
+        """
+
+    @abstractmethod
+    def proof(self, ports: Ports, record: Record) -> Reading:
+        """Look at the stack: has the step had its effect?"""

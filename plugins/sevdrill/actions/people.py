@@ -1,0 +1,58 @@
+"""Steps that talk to people."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from sevdrill.actions.base import Action
+from sevdrill.model import Record
+from sevdrill.ports import Messages, Ports, Reading
+
+__all__ = ["Announce", "Declare"]
+
+Audience = Literal["status-page", "stakeholders", "leadership", "security", "legal", "vendor", "affected-users", "team"]
+
+
+class Announce(Action):
+    """Say how things stand; the words are the policy's template for this status."""
+
+    needs: ClassVar[tuple[type, ...]] = (Messages,)
+    is_message: ClassVar[bool] = True
+
+    action: Literal["announce"]
+    status: Literal["investigating", "identified", "monitoring", "resolved"]
+    """Where the incident stands, in the words that status pages use."""
+    to: Audience = "status-page"
+    """Who is told."""
+    text: str = ""
+    """One sentence of your own, beside the template."""
+
+    @property
+    def title(self) -> str:
+        return f"announce {self.status} to {self.to}"
+
+    def run(self, ports: Ports, record: Record) -> None:
+        ports[Messages].announce(self.to, self.status, self.text)
+
+    def proof(self, ports: Ports, record: Record) -> Reading:
+        return Reading(ok=True, why="said")
+
+
+class Declare(Action):
+    """Declare the incident, with the drill's severity."""
+
+    needs: ClassVar[tuple[type, ...]] = (Messages,)
+    is_message: ClassVar[bool] = True
+    marks: ClassVar[str] = "declared"
+
+    action: Literal["declare"]
+
+    @property
+    def title(self) -> str:
+        return "declare the incident"
+
+    def run(self, ports: Ports, record: Record) -> None:
+        ports[Messages].announce("team", "declared", "")
+
+    def proof(self, ports: Ports, record: Record) -> Reading:
+        return Reading(ok=True, why="said")

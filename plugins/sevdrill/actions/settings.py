@@ -1,0 +1,118 @@
+"""Steps that change a setting of a running service, without a deploy, and are put back when all is over."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from sevdrill.actions.reverting import RevertingAction
+from sevdrill.errors import ActionError
+from sevdrill.faults.base import State
+from sevdrill.faults.setting import Setting
+from sevdrill.model import Record
+from sevdrill.ports import Admin, Ports
+
+__all__ = ["CircuitBreak", "Flag", "SwitchKey", "Throttle"]
+
+
+class _SettingAction(RevertingAction):
+    needs: ClassVar[tuple[type, ...]] = (Admin,)
+    in_flight: ClassVar[float] = 10.0
+
+    service: str
+    """The service whose setting is changed, on every replica."""
+
+    @property
+    @abstractmethod
+    def _setting(self) -> Setting: ...
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return (self.service,)
+
+    def prepare(self, ports: Ports) -> Record:
+        try:
+            return self._setting.before(ports)
+        except ValueError as error:
+            raise ActionError(f"{self.title}: {error}") from None
+
+    def run(self, ports: Ports, record: Record) -> None:
+        self._setting.put(ports)
+
+    def undo(self, ports: Ports, record: Record) -> None:
+        self._setting.back(ports, record)
+
+    def state(self, ports: Ports, record: Record) -> State:
+        return self._setting.state(ports, record)
+
+
+class CircuitBreak(_SettingAction):
+    """Open the breaker: the service asks a dependency no more, and answers by itself at once."""
+
+    action: Literal["circuit-break"]
+    dependency: str = Field(min_length=1)
+    """The dependency that is asked no more; the service has a setting `breaker.DEPENDENCY`."""
+
+    @property
+    def title(self) -> str:
+        return f"open the breaker of {self.service} for {self.dependency}"
+
+    @property
+    def _setting(self) -> Setting:
+        return Setting(self.service, f"breaker.{self.dependency}", "open")
+
+
+class SwitchKey(_SettingAction):
+    """Use another key with a provider."""
+
+    action: Literal["switch-key"]
+    provider: str = Field(min_length=1)
+    """The provider; the service has a setting `key.PROVIDER`."""
+    key: str = "backup"
+    """The service's own name of the key to use; never the key itself."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.service} uses the {self.key} key with {self.provider}"
+
+    @property
+    def _setting(self) -> Setting:
+        return Setting(self.service, f"key.{self.provider}", self.key)
+
+
+class Throttle(_SettingAction):
+    """Let only so many requests of a kind through on each replica; the others get a clear answer at once."""
+
+    action: Literal["throttle"]
+    requests: str = Field(min_length=1)
+    """The kind of requests, such as `chat`; the service has a setting `throttle.REQUESTS`."""
+    rate: str = Field(pattern=r"^\d+/s$")
+    """How many each replica lets through, such as `3/s`."""
+
+    @property
+    def title(self) -> str:
+        return f"throttle {self.requests} of {self.service} to {self.rate} a replica"
+
+    @property
+    def _setting(self) -> Setting:
+        return Setting(self.service, f"throttle.{self.requests}", self.rate)
+
+
+class Flag(_SettingAction):
+    """Turn a feature off, or on."""
+
+    action: Literal["flag"]
+    flag: str = Field(min_length=1)
+    """The feature; the service has a setting `flag.FLAG`."""
+    turn: Literal["off", "on"] = "off"
+    """Which way."""
+
+    @property
+    def title(self) -> str:
+        return f"turn {self.flag} of {self.service} {self.turn}"
+
+    @property
+    def _setting(self) -> Setting:
+        return Setting(self.service, f"flag.{self.flag}", self.turn)

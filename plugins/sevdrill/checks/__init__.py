@@ -1,0 +1,20 @@
+"""Every kind of check. A new one is a small class in one file of this folder and one line in the list."""
+
+from __future__ import annotations
+
+from sevdrill.checks.alerts import AlertResolved, NotPaged, PagedOnce
+from sevdrill.checks.base import Check, Finding, Result
+from sevdrill.checks.delivery import AlertedBeforeEffect, Delivered
+from sevdrill.checks.writes import NoDuplicateWrites, NoLostWrites
+
+__all__ = ["CHECKS", "Check", "Finding", "Result"]
+
+CHECKS: tuple[type[Check], ...] = (
+    NoLostWrites,
+    NoDuplicateWrites,
+    AlertResolved,
+    PagedOnce,
+    NotPaged,
+    Delivered,
+    AlertedBeforeEffect,
+)

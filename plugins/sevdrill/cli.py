@@ -1,0 +1,205 @@
+"""The command line: ``sevdrill judge``, ``validate``, ``kinds``, ``schema``, ``heal``, ``report``, ``down``.
+
+Exit codes: 0 all is well; 1 a drill is not passed, or something could not be healed; 2 the command or a file is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sevdrill.errors import SevdrillError, UsageError
+
+if TYPE_CHECKING:
+    from sevdrill.kinds import Kinds
+    from sevdrill.session import RunResult
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except SevdrillError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sevdrill", description="Incident drills: judge, validate, heal.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    judge = commands.add_parser("judge", help="judge a recorded run again, under its own policy or another")
+    judge.add_argument("folder", type=Path, metavar="RUN", help="a run's folder, or one drill's folder in it")
+    judge.add_argument("--policy", metavar="NAME|FILE", help="default: the policy that the run was judged by")
+    judge.set_defaults(run=_judge)
+    report = commands.add_parser("report", help="write the reports of a recorded run again, from its timeline")
+    report.add_argument("folder", type=Path, metavar="RUN", help="a run's folder, or one drill's folder in it")
+    report.set_defaults(run=_report)
+    validate = commands.add_parser("validate", help="look for mistakes in drill files; touches no stack")
+    validate.add_argument("files", nargs="+", type=Path, metavar="FILE", help="drill files or folders of them")
+    validate.add_argument("--policy", default="sop-001", metavar="NAME|FILE", help="hold targets against this policy")
+    validate.add_argument(
+        "--stack", action="append", type=Path, default=[], metavar="FILE", help="Compose file, to check service names"
+    )
+    validate.set_defaults(run=_validate)
+    kinds = commands.add_parser("kinds", help="show every fault, action, probe and check, with its settings")
+    kinds.add_argument("--json", action="store_true", help="as JSON")
+    kinds.set_defaults(run=_kinds)
+    schema = commands.add_parser("schema", help="write the JSON Schema of drill files, for editors")
+    schema.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
+    schema.set_defaults(run=_schema)
+    for command in (judge, report, validate, kinds, schema):
+        command.add_argument(
+            "--conftest",
+            action="append",
+            type=Path,
+            default=[],
+            metavar="FILE",
+            help="a conftest.py that adds kinds (default: those that pytest finds here and in drills/)",
+        )
+    heal = commands.add_parser("heal", help="undo what killed runs left broken, and take down their stacks")
+    heal.add_argument("--state", type=Path, default=Path(".sevdrill"), metavar="DIR", help="default: .sevdrill")
+    heal.set_defaults(run=_heal)
+    down = commands.add_parser("down", help="take down a stack that was left up")
+    down.add_argument("project", metavar="NAME", help="the stack's name, as the run printed it")
+    down.add_argument("--state", type=Path, default=Path(".sevdrill"), metavar="DIR", help="default: .sevdrill")
+    down.set_defaults(run=_down)
+    return parser
+
+
+def _drill_folders(folder: Path) -> list[Path]:
+    from sevdrill.errors import RunError
+
+    if (folder / "timeline.jsonl").exists():
+        return [folder]
+    found = sorted(path.parent for path in folder.glob("*/timeline.jsonl"))
+    if not found:
+        raise RunError(f"{folder}: no timeline.jsonl here or one level below; give a folder under drill-runs/")
+    return found
+
+
+def _user_kinds(options: argparse.Namespace) -> Kinds:
+    from sevdrill.conftests import user_kinds
+
+    return user_kinds(options.conftest)
+
+
+def _with_kinds(
+    options: argparse.Namespace, kinds: Kinds | None, work: Callable[[Kinds | None], RunResult]
+) -> RunResult:
+    """Work with sevdrill's kinds, and only where they do not do with those of users: pytest takes its time."""
+    from sevdrill.errors import RunError
+
+    try:
+        return work(kinds)
+    except RunError:
+        if kinds is not None:
+            raise
+        more = _user_kinds(options)
+        return work(more)
+
+
+def _kinds(options: argparse.Namespace) -> int:
+    from sevdrill.reports.catalogue import catalogue, pages
+
+    found = catalogue(_user_kinds(options))
+    print(json.dumps(found, indent=2) if options.json else "\n".join(pages(found)))
+    return 0
+
+
+def _schema(options: argparse.Namespace) -> int:
+    from sevdrill.diagnostics import schema
+
+    text = json.dumps(schema(_user_kinds(options)), indent=2, sort_keys=True) + "\n"
+    if options.output is None:
+        print(text, end="")
+    else:
+        try:
+            options.output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{options.output}: cannot be written: {error.strerror}") from None
+    return 0
+
+
+def _judge(options: argparse.Namespace) -> int:
+    from sevdrill.reports.terminal import page, table
+    from sevdrill.session import rejudge
+
+    kinds = _user_kinds(options) if options.conftest else None
+    results = [
+        _with_kinds(options, kinds, partial(rejudge, folder, options.policy))
+        for folder in _drill_folders(options.folder)
+    ]
+    for result in results:
+        print("\n".join(page(result.summary)))
+    print("\n".join(table([result.summary for result in results])))
+    return 0 if all(result.verdict.outcome == "passed" for result in results) else 1
+
+
+def _report(options: argparse.Namespace) -> int:
+    from sevdrill.session import review
+
+    for folder in _drill_folders(options.folder):
+        result = _with_kinds(options, None, partial(review, folder))
+        print(f"{folder}: {result.verdict.outcome}")
+    return 0
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from sevdrill.diagnostics import load
+    from sevdrill.errors import DrillFileError
+    from sevdrill.session import load_and_check
+    from sevdrill.severity import load_policy
+    from sevdrill.source import is_drill
+    from sevdrill.stacks.compose import service_names
+
+    policy = load_policy(options.policy)
+    services = service_names(options.stack) if options.stack else None
+    files: list[Path] = []
+    for path in options.files:
+        files += sorted(p for p in path.rglob("*.y*ml") if is_drill(p)) if path.is_dir() else [path]
+    kinds = _user_kinds(options)
+    wrong = []
+    for file in files:
+        try:
+            load_and_check(load(file, kinds=kinds, services=services, root=Path.cwd()), policy)
+        except DrillFileError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    print(f"{len(files)} drill(s), no mistakes")
+    return 0 if files else 2
+
+
+def _heal(options: argparse.Namespace) -> int:
+    from sevdrill.clock import SystemClock
+    from sevdrill.healing import heal_all
+
+    lines = 0
+    for line in heal_all(options.state, SystemClock()):
+        print(line)
+        lines += 1
+    if not lines:
+        print("nothing to heal")
+    return 0
+
+
+def _down(options: argparse.Namespace) -> int:
+    from sevdrill.clock import SystemClock
+    from sevdrill.stacks.compose import ComposeStack
+
+    ComposeStack.named(options.project, options.state, SystemClock()).down()
+    print(f"stack {options.project}: taken down")
+    return 0

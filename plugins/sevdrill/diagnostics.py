@@ -1,0 +1,325 @@
+"""From a drill file to a typed drill, or to every mistake in it with its place.
+
+A mistake in a name is told once and then mended in a copy of the data (an unknown key gets the name that was probably
+meant), and the copy is looked at again: so one misspelt key does not hide what else is wrong around it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from sevdrill.errors import DrillFileError
+from sevdrill.kinds import Kinds
+from sevdrill.model import Model
+from sevdrill.rules import items, rules
+from sevdrill.scenario import Scenario, scenario_model
+from sevdrill.severity import LIMITS
+from sevdrill.shape import Schema, Shape, plain, suggest
+from sevdrill.source import MOST_BYTES, Place, Problem, Source, at, given, quote, read
+from sevdrill.units import Duration
+from sevdrill.wording import MOST_SHOWN, did_you_mean, explain, report
+
+__all__ = ["LoadedDrill", "check_targets", "load", "load_data", "schema"]
+
+# Each mended name may uncover another below it: a key, a kind, that kind's keys, their keys.
+_MOST_MENDED = 10
+_MOST_LOOKED_AT = 100
+_HOST = re.compile(r"https?://(?:[^/?#@]*@)?([^/?#:]+)")
+
+
+@dataclass(frozen=True)
+class LoadedDrill:
+    """A drill file without mistakes."""
+
+    scenario: Scenario
+    path: Path
+    line: int
+    """The line of the key `drill`, from 1."""
+    source: Source = field(default_factory=lambda: Source(()), compare=False, repr=False)
+    """The file's text and places, for mistakes that only show later."""
+    shown: str = ""
+    """The file as messages name it."""
+    name: str = ""
+    """Name of the run's folder; that of the file when empty."""
+
+
+def load(
+    path: Path, *, kinds: Kinds | None = None, services: Sequence[str] | None = None, root: Path | None = None
+) -> LoadedDrill:
+    """Read and check a drill file.
+
+    ``kinds`` are the kinds that it may use (sevdrill's own when left out), ``services`` the stack's services (not
+    checked when left out), and messages name the file as seen from ``root`` (the working directory when left out).
+
+    Raises:
+        DrillFileError: the file cannot be read or has mistakes; the message lists every one of them with its place.
+    """
+    shown = _shown(path, root)
+    try:
+        with path.open("rb") as file:
+            source = read(file.read(MOST_BYTES + 1))
+    except (OSError, ValueError) as error:
+        raise DrillFileError(f"{shown}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    scenario = _scenario(source, shown, path.parent, kinds, services)
+    return LoadedDrill(scenario, path, source.keys["drill",].line, source, shown)
+
+
+def load_data(
+    data: Any,
+    path: Path,
+    line: int,
+    *,
+    shown: str,
+    name: str,
+    kinds: Kinds | None = None,
+    services: Sequence[str] | None = None,
+) -> LoadedDrill:
+    """Check a drill that Python code made: the same keys as in a file, as dicts, lists, text and numbers.
+
+    ``path`` and ``line`` are where the code is, ``shown`` is what messages call it, ``name`` is the run folder's.
+
+    Raises:
+        DrillFileError: it has mistakes; the message lists every one of them with its path of keys.
+    """
+    source = given(data)
+    scenario = _scenario(source, shown, path.parent, kinds, services)
+    return LoadedDrill(scenario, path, line, source, shown, name)
+
+
+def _scenario(
+    source: Source, shown: str, folder: Path, kinds: Kinds | None, services: Sequence[str] | None
+) -> Scenario:
+    problems = list(source.problems)
+    scenario = None
+    if source.complete:
+        checker = _Checker(source, scenario_model(kinds or Kinds.default()), folder, services)
+        scenario = checker.check()
+        problems += checker.problems
+    if problems or scenario is None:
+        raise DrillFileError(report(shown, source, problems))
+    return scenario
+
+
+def check_targets(loaded: LoadedDrill, limits: Mapping[str, float], policy: str) -> None:
+    """Check that no target of the drill is looser than the policy's, unless it is waived.
+
+    ``limits`` are the policy's targets for the drill's severity, in seconds by target key; where it has none, a target
+    cannot be looser. ``policy`` is its name.
+
+    Raises:
+        DrillFileError: a target is looser and not waived, or a waiver waives nothing.
+    """
+    scenario, problems = loaded.scenario, []
+    waived = {waiver.target: index for index, waiver in enumerate(scenario.waive)}
+    for key, target in scenario.targets.items():
+        if key in limits and target > limits[key] and key not in waived:
+            text = (
+                f"target {key} ({target}) is looser than {scenario.severity} of {policy} allows "
+                f"({Duration(limits[key])}); give {Duration(limits[key])} or less, or say why not: "
+                f'waive: [{{target: {key}, because: "..."}}]'
+            )
+            problems.append(Problem(loaded.source.span(("targets", key)), text))
+    for key, index in waived.items():
+        stated = scenario.targets.get(key)
+        if stated is not None and key in limits and stated > limits[key]:
+            continue
+        if stated is None:
+            why = f'"targets" has no "{key}"'
+        elif key in limits:
+            why = f"{stated} is no looser than {scenario.severity} of {policy} allows ({Duration(limits[key])})"
+        else:
+            why = f"{policy} has no {key} target for {scenario.severity}"
+        text = f"the waiver waives nothing: {why}; take it out"
+        problems.append(Problem(loaded.source.span(("waive", index, "target")), text))
+    if problems:
+        raise DrillFileError(report(loaded.shown, loaded.source, problems))
+
+
+def schema(kinds: Kinds | None = None) -> Schema:
+    """JSON Schema of a drill file, for editors; docstrings are its descriptions."""
+    return deepcopy(_drill_schema(kinds or Kinds.default()))
+
+
+@lru_cache(maxsize=16)
+def _drill_schema(kinds: Kinds) -> Schema:
+    """JSON Schema of a drill file that may use these kinds; treat it as read-only."""
+    made: Schema = plain(scenario_model(kinds).model_json_schema(by_alias=True))
+    for key, target in made["properties"]["targets"]["properties"].items():
+        target["description"] = f"At most this long from `injected` to `{LIMITS[key]}`."
+    made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    made["title"] = "sevdrill drill"
+    made["oneOf"] = [{"required": ["inject"]}, {"required": ["quiet"]}]
+    return made
+
+
+class _Checker:
+    """Looks at the data of one file until it has seen everything."""
+
+    def __init__(self, source: Source, model: type[Scenario], folder: Path, services: Sequence[str] | None) -> None:
+        self.problems: list[Problem] = []
+        self._source = source
+        self._model = model
+        self._folder = folder
+        self._services = services
+        self._data = deepcopy(source.data)
+        self._renamed: dict[Place, str] = {}
+        self._unknown: set[Place] = set()
+
+    @property
+    def _shape(self) -> Shape:
+        return Shape(_drill_schema(self._model.kinds))
+
+    def check(self) -> Scenario | None:
+        """The drill; None when there are problems."""
+        if not self._is_drill():
+            return None
+        scenario, errors = self._validate()
+        for _ in range(_MOST_MENDED):
+            mended = [self._mend(error) for error in errors]
+            if not any(mended):
+                break
+            scenario, errors = self._validate()
+            if len(self.problems) > MOST_SHOWN:
+                break
+        empty = set(self._empty(self._source.data, ()))
+        for place in empty - self._unknown:
+            if isinstance(place[-1], str):
+                text = f"{quote(place[-1])} has no value; give it one, or take the key out"
+                self.problems.append(Problem(self._source.keys[place], text))
+            else:
+                self.problems.append(Problem(self._source.span(place), "an empty item; fill it in, or take it out"))
+        told = [self._tell(error) for error in errors if not self._is_echo(error)]
+        told += [(self._original(place), text) for place, text in rules(self._data, self._model.kinds)]
+        if self._services is not None:
+            told += [(self._original(place), text) for place, text in self._wrong_services(self._services)]
+        self.problems += [Problem(self._source.span(place), text) for place, text in told if place not in empty]
+        return scenario
+
+    def _is_drill(self) -> bool:
+        data = self._data
+        if isinstance(data, dict) and ("drill" in data or any(suggest(key, ["drill"]) for key in islice(data, 100))):
+            return True
+        text = 'this is no drill: its top level has no key "drill"'
+        self.problems.append(Problem(self._source.span(()), text))
+        return False
+
+    def _validate(self) -> tuple[Scenario | None, list[Any]]:
+        text = json.dumps(self._data)
+        try:
+            # As JSON and strict: lists become tuples, but nothing else becomes what it is not ("5" no number).
+            found = self._model.model_validate_json(
+                text, strict=True, by_alias=True, by_name=False, context={"folder": self._folder}
+            )
+        except ValidationError as error:
+            return None, error.errors(include_url=False, include_input=False)[:_MOST_LOOKED_AT]
+        return found, []
+
+    def _mend(self, error: Any) -> bool:
+        """Tell a mistake in a name and mend it in the copy, if it is one."""
+        shape, kind, loc = self._shape, error["type"], error["loc"]
+        place, node = shape.locate(self._data, loc)
+        value = at(self._data, place)
+        if kind == "extra_forbidden" and place and place[-1] == loc[-1]:
+            inside = shape.locate(self._data, loc[:-1])[1]
+            others = set(at(self._data, place[:-1]))
+            self._rename(place, *did_you_mean("key", str(loc[-1]), shape.keys(inside), others))
+            return True
+        if kind == "union_tag_invalid":
+            tag = shape.tag(node)
+            text, meant = did_you_mean(tag, str(value[tag]), list(shape.kinds(node)))
+            if meant:
+                self.problems.append(Problem(self._source.span(self._original((*place, tag))), text))
+                value[tag] = meant
+            return bool(meant)
+        if kind == "union_tag_not_found" and isinstance(value, dict):
+            tag = shape.tag(node)
+            near = next((key for key in value if suggest(key, [tag])), None)
+            if near is not None and tag not in value:
+                self._rename((*place, near), did_you_mean("key", near, [tag])[0], tag)
+                return True
+        if kind == "literal_error" and loc[-1] == "[key]" and place and place[-1] == loc[-2]:
+            inside = shape.locate(self._data, loc[:-2])[1]
+            what = str(loc[-3]).removesuffix("s") if len(loc) > 2 else "key"
+            self._rename(place, *did_you_mean(what, str(place[-1]), shape.keys(inside)))
+            return True
+        return False
+
+    def _rename(self, place: Place, text: str, meant: str) -> None:
+        parent, old = at(self._data, place[:-1]), str(place[-1])
+        original = self._original(place)
+        self.problems.append(Problem(self._source.keys[original], text))
+        self._unknown.add(original)
+        value = parent.pop(old)
+        if meant and meant not in parent:
+            parent[meant] = value
+            self._renamed[(*place[:-1], meant)] = str(original[-1])
+
+    def _original(self, place: Place) -> Place:
+        """The place in the file of what is at ``place`` in the mended copy."""
+        return tuple(self._renamed.get(place[: i + 1], part) for i, part in enumerate(place))
+
+    def _empty(self, data: Any, place: Place) -> Iterator[Place]:
+        if data is None and place:
+            yield place
+        elif isinstance(data, dict | list):
+            for key, value in data.items() if isinstance(data, dict) else enumerate(data):
+                yield from self._empty(value, (*place, key))
+
+    def _is_echo(self, error: Any) -> bool:
+        """Whether an error only repeats what is told elsewhere: pydantic takes bad items of a list for missing ones."""
+        if error["type"] == "too_short":
+            items_there = at(self._data, self._shape.locate(self._data, error["loc"])[0])
+            return len(items_there) >= int(error["ctx"]["min_length"])
+        return bool(error["type"] == "rules")
+
+    def _tell(self, error: Any) -> tuple[Place, str]:
+        place, node = self._shape.locate(self._data, error["loc"])
+        if error["type"] == "union_tag_invalid":
+            tag = self._shape.tag(node)
+            name = at(self._data, (*place, tag))
+            return self._original((*place, tag)), did_you_mean(tag, str(name), list(self._shape.kinds(node)))[0]
+        original = self._original(place)
+        name = next((str(part) for part in reversed(place) if isinstance(part, str)), "drill")
+        written = self._source.written.get(original, "")
+        return original, explain(error, at(self._data, place), written, self._shape, node, name)
+
+    def _wrong_services(self, services: Sequence[str]) -> Iterator[tuple[Place, str]]:
+        for place, family, item in items(self._data):
+            kind = self._model.kinds.named(family).get(str(item.get(family)))
+            for key, value in item.items():
+                if not isinstance(value, str):
+                    continue
+                if key == "service":
+                    name: str | None = value
+                elif kind is not None and _is_url(kind, key) and value.startswith("http"):
+                    host = _HOST.match(value)
+                    name = host[1] if host else None
+                else:
+                    continue
+                if name is None:
+                    yield (*place, key), f"{quote(value)} names no service, such as http://{services[0]}/"
+                elif name not in services:
+                    yield (*place, key), did_you_mean("service", name, list(services))[0]
+
+
+def _is_url(kind: type[Model], key: str) -> bool:
+    """Whether a setting is a URL as the stack's services see it: kinds say so by a pattern that begins with ^http."""
+    field = kind.model_fields.get(key)
+    patterns = [getattr(each, "pattern", None) for each in field.metadata] if field else []
+    return any(str(pattern).startswith("^http") for pattern in patterns)
+
+
+def _shown(path: Path, root: Path | None) -> str:
+    full, base = os.path.abspath(path), os.path.abspath(root or Path.cwd())  # noqa: PTH100 - links stay as they are named
+    return os.path.relpath(full, base) if os.path.commonpath([full, base]) == base else str(path)

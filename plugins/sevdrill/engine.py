@@ -1,0 +1,384 @@
+"""Runs a plan: acts on the stack and records what it sees. Judges nothing.
+
+The main thread walks through the phases and is the only one that changes the stack (beside `investigate:` steps); every
+probe and detector samples on a thread of its own. Every change runs shielded from signals: Ctrl-C waits for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from sevdrill.actions import Action, RevertingAction
+from sevdrill.clock import Clock
+from sevdrill.errors import SevdrillError
+from sevdrill.faults import Fault, State
+from sevdrill.journal import Journal, Owed
+from sevdrill.model import Record
+from sevdrill.plan import Plan
+from sevdrill.ports import Load, Monitoring, Ports, Reading, Undos
+from sevdrill.shield import Shield
+from sevdrill.timeline import (
+    End,
+    FaultLine,
+    Line,
+    MarkLine,
+    Note,
+    PhaseLine,
+    PhaseName,
+    ReadLine,
+    StepLine,
+    Stopped,
+    TimelineWriter,
+)
+from sevdrill.undo import settle
+from sevdrill.undos import Active, DrillUndos
+from sevdrill.watching import Watching
+
+__all__ = ["Engine", "Settings"]
+
+WATCHDOG_AFTER = 600.0
+"""Seconds beyond a drill's limit after which the watchdog undoes a fault that says nothing else."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How patient the engine is; seconds throughout."""
+
+    patience: float = 60.0
+    """How long the stack may take to show that it is steady before the fault."""
+    effect: float = 10.0
+    """How long a fault may take until it shows on the stack."""
+    poll: float = 0.2
+    """Pause between two looks at an alert, a page or a step's proof."""
+
+
+class _Invalid(Exception):
+    """The drill cannot say anything about the system."""
+
+
+@dataclass
+class Engine:
+    """One run of one plan."""
+
+    plan: Plan
+    ports: Ports
+    timeline: TimelineWriter
+    journal: Journal
+    shield: Shield
+    clock: Clock
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        self._undos = DrillUndos(self._settle)
+        self._active = self._undos.active
+        self.ports = self.ports.with_({Undos: self._undos})
+        self._watch = Watching(self.plan.scenario, self.ports, self.timeline, self.settings.poll)
+        self._injected: float | None = None
+        self._has_recovered = True
+        self._stopping = threading.Event()
+        self._beside: threading.Thread | None = None
+        self._main = threading.current_thread()
+        self.dirty = False
+
+    # -- the phases ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Run the drill to its end; whatever happens, every fault is undone before this returns.
+
+        Raises:
+            KeyboardInterrupt: the run was interrupted; everything was undone first.
+        """
+        self._main = threading.current_thread()
+        interrupted: KeyboardInterrupt | None = None
+        try:
+            self._phases()
+        except KeyboardInterrupt as error:
+            interrupted = error
+        except (_Invalid, SevdrillError) as error:
+            self._quietly(Stopped(kind="invalid", reason=str(error)))
+        except OSError as error:
+            reason = f"what the run must write down cannot be written ({error}); make room on the disk"
+            self._quietly(Stopped(kind="invalid", reason=reason))
+        finally:
+            self._stopping.set()
+            try:
+                with self.shield.shielded():
+                    if interrupted is not None:
+                        reason = f"interrupted by {interrupted or 'Ctrl-C'}"
+                        self._quietly(Stopped(kind="aborted", reason=reason))
+                    self._restore(patience=self.settings.patience if interrupted is None else 15.0)
+            finally:
+                self._watch.end_all()
+                self._quietly(End(dirty=self.dirty))
+        if interrupted is not None:
+            raise interrupted
+
+    def _phases(self) -> None:
+        scenario = self.plan.scenario
+        self._phase("prepare")
+        self._prepare()
+        self._phase("steady")
+        self._watch.begin_all()
+        if not self._wait(self._watch.ready, self.settings.patience):
+            raise _Invalid(f"the stack was not healthy before the fault: {self._watch.why_not_ready()}")
+        if scenario.quiet is not None:
+            self._phase("quiet")
+            self.timeline.mark("quiet", self.timeline.now())
+            self._wait(lambda: False, scenario.quiet.for_)
+        else:
+            self._phase("inject")
+            self._inject()
+            self._phase("detect")
+            # Half of the limit at most: the other half belongs to the answer and the recovery.
+            self._wait(self._detected, self._remaining() / 2)
+            self._phase("respond")
+            self._beside = threading.Thread(target=self._steps, args=("investigate", scenario.investigate), daemon=True)
+            self._beside.start()
+            self._steps("respond", scenario.respond)
+            self._beside.join()
+            self._phase("recover")
+            self._has_recovered = self._wait(self._watch.held, max(self._remaining(), scenario.steady_state.hold + 5))
+        self._phase("close")
+        self._steps("close", scenario.close)
+        self._phase("verify")
+        self._verify()
+
+    def _prepare(self) -> None:
+        if self.plan.scenario.load is not None:
+            with self.shield.shielded():
+                self.ports[Load].start()
+        if Monitoring in self.ports:
+            self._watch.begin_monitoring()
+            if not self._wait(lambda: self._watch.is_("monitoring", True), self.settings.patience):
+                why = self._watch.why("monitoring")
+                raise _Invalid(f"the monitoring is not alive, so nothing could be detected: {why}")
+
+    # -- faults -------------------------------------------------------------------------------------------------------
+
+    def _inject(self) -> None:
+        began = self.timeline.now()
+        for index, fault in sorted(enumerate(self.plan.scenario.inject), key=lambda pair: pair[1].after):
+            self._wait(lambda: False, max(0.0, began + fault.after - self.timeline.now()))
+            with self.shield.shielded():
+                active = self._own(index, fault, fault.prepare(self.ports), f"{index}")
+                self._fault_line(active, "prepared")
+            # Preparing took a moment: what is measured begins with a stack that is steady now.
+            if self._injected is None and not self._wait(self._watch.ready, self.settings.patience):
+                raise _Invalid(f"the stack did not stay healthy before the fault: {self._watch.why_not_ready()}")
+            with self.shield.shielded():
+                self._inject_one(active, fault)
+            self._prove(active)
+
+    def _own(self, index: int, what: Owed, record: Record, name: str) -> Active:
+        within = what.max if what.max is not None else self.plan.limit + WATCHDOG_AFTER
+        debt = self.journal.owe(f"{self.timeline.path.parent.name}:{name}", what, record, within)
+        active = Active(index, what, debt)
+        self._active.append(active)
+        return active
+
+    def _inject_one(self, active: Active, fault: Fault) -> None:
+        if self._injected is None:
+            self._injected = self.timeline.now()
+            self.timeline.mark("injected", self._injected)
+        try:
+            with self.journal.flight(fault.in_flight):
+                fault.inject(self.ports, active.debt.record)
+        except SevdrillError as error:
+            self._fault_line(active, "failed", str(error))
+            raise _Invalid(f"{fault.title} could not be injected: {error}") from None
+        if fault.for_ is not None:
+            active.undo_at = self.timeline.now() + fault.for_
+        self._fault_line(active, "injected")
+
+    def _prove(self, active: Active) -> None:
+        series = f"fault:{active.index}"
+
+        def look() -> Reading:
+            state = active.what.state(self.ports, active.debt.record)
+            return Reading(ok={State.ON: True, State.OFF: False}.get(state), why=str(state))
+
+        # Sampled only until it is on: from then on the runbook may end it at any time.
+        self._watch.begin(series, look, self.settings.poll)
+        seen = self._wait(lambda: self._watch.is_(series, True), self.settings.effect)
+        why = self._watch.why(series)
+        self._watch.end(series)
+        self._fault_line(active, "on" if seen else "without-effect", "" if seen else why)
+        if not seen:
+            raise _Invalid(f"the fault had no effect: {active.what.title} is not seen on the stack")
+
+    def _detected(self) -> bool:
+        assert self._injected is not None
+        return self._watch.detected(self._injected)
+
+    # -- steps and checks ---------------------------------------------------------------------------------------------
+
+    def _steps(self, part: str, steps: Sequence[Action]) -> None:
+        for index, step in enumerate(steps):
+            if self._stopping.is_set():
+                return
+            self._step(part, index, step)
+
+    def _step(self, part: str, index: int, step: Action) -> None:
+        def line(event: str, **more: object) -> None:
+            common = {"part": part, "index": index, "action": step.action, "title": step.title, "mark": step.marks}
+            self.timeline.write(
+                StepLine.model_validate({**common, "event": event, "is_message": step.is_message, **more})
+            )
+
+        line("began")
+        deadline = self.timeline.now() + step.timeout
+        try:
+            with self.shield.shielded():
+                record = step.prepare(self.ports)
+                lo = self.timeline.now()
+                if isinstance(step, RevertingAction):
+                    self._own(len(self._active), step, record, f"{part}:{index}")
+                with self.journal.flight(step.in_flight):
+                    step.run(self.ports, record)
+        except SevdrillError as error:
+            line("ended", ok=False, why=str(error))
+            return
+        while not self._stopping.is_set():
+            start = self.timeline.now()
+            try:
+                reading = step.proof(self.ports, record)
+            except SevdrillError as error:
+                reading = Reading(ok=None, why=str(error))
+            if reading.ok:
+                line("ended", ok=True, lo=lo, hi=self.timeline.now(), why=reading.why)
+                return
+            lo = start
+            if self.timeline.now() > deadline:
+                line("ended", ok=False, why=f"not proved within {step.timeout}: {reading.why}")
+                return
+            self._wait(lambda: False, self.settings.poll / 2)
+
+    def _verify(self) -> None:
+        if self.plan.scenario.load is not None:
+            self._watch.end_load_probes()
+            with self.shield.shielded():
+                self.ports[Load].stop()
+        open_checks = dict(enumerate(self.plan.checks))
+        began = self.timeline.now()
+        # What was never cured does not get better by waiting: then each check is read once.
+        patience = {n: float(check.within) if self._has_recovered else 0.0 for n, check in open_checks.items()}
+        while open_checks:
+            for index, check in list(open_checks.items()):
+                line = self._read(index, "verify")
+                late = not line.ok or check.settled(line.data)
+                if late or self.timeline.now() - began >= patience[index]:
+                    self.timeline.write(line)
+                    del open_checks[index]
+            if open_checks:
+                self._wait(lambda: False, self.settings.poll)
+
+    def _read(self, index: int, when: str) -> ReadLine:
+        try:
+            data = self.plan.checks[index].read(self.ports)
+        except Exception as error:  # a check that cannot be read is unknown, whatever the reason
+            return ReadLine.model_validate({"check": index, "when": when, "ok": False, "why": str(error)})
+        return ReadLine.model_validate({"check": index, "when": when, "data": data})
+
+    # -- restore ------------------------------------------------------------------------------------------------------
+
+    def _restore(self, *, patience: float) -> None:
+        """Undo first: nothing that can fail or take time stands before it."""
+        self._quietly(PhaseLine(name="restore"))
+        if self._beside is not None and self._beside is not threading.current_thread():
+            self._beside.join(Action.in_flight)
+        for active in self._undos.in_order():
+            try:
+                self._settle(active)
+            except Exception as error:  # the next fault must be undone, whatever the reason
+                self.dirty, active.trouble = True, f"{type(error).__name__}: {error}"
+                self._fault_line(active, "dirty", active.trouble, quietly=True)
+        self._watch.end_load_probes()
+        if self.plan.scenario.load is not None:
+            with contextlib.suppress(SevdrillError):
+                self.ports[Load].stop()
+        if not self._active:
+            return
+        since = self.timeline.now()
+        if not self._wait(lambda: self._watch.steady_since(since), patience):
+            self.dirty = True
+            self._quietly(Note(text="the stack is not steady after every undo; it is dirty and will be recreated"))
+        if self._injected is not None:
+            # Lost data stays lost whatever else went wrong, so it is looked for even when verify was never reached.
+            read = {line.check for line in self.timeline.timeline().of(ReadLine) if line.ok}
+            for index in sorted(set(range(len(self.plan.checks))) - read):
+                self._quietly(self._read(index, "restored"))
+        self._quietly(MarkLine(name="restored", lo=self.timeline.now(), hi=self.timeline.now()))
+
+    def _settle(self, active: Active) -> None:
+        if active.settled:
+            return
+        active.settled = True
+        with contextlib.suppress(SevdrillError, OSError):
+            if self.journal.was_overdue(active.debt):
+                reason = f"the watchdog ended {active.what.title}, which was past its time: the runbook did not"
+                self._quietly(Stopped(kind="invalid", reason=reason))
+        try:
+            settle(active.debt, self.ports, self.clock, self._pause, flying_until=self.journal.flying_until)
+        except SevdrillError as error:
+            self.dirty, active.trouble = True, str(error)
+            self._fault_line(active, "dirty", active.trouble, quietly=True)
+            return
+        # An undo must not need the disk.
+        with contextlib.suppress(OSError):
+            self.journal.settled(active.debt)
+        self._fault_line(active, "undone", quietly=True)
+
+    # -- waiting ------------------------------------------------------------------------------------------------------
+
+    def _remaining(self) -> float:
+        """Seconds until the drill's limit."""
+        assert self._injected is not None
+        return max(0.0, self._injected + self.plan.limit - self.timeline.now())
+
+    def _wait(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for a condition on what was recorded, for so many seconds; undo meanwhile what is due by itself."""
+        deadline = self.timeline.now() + seconds
+        while True:
+            self._undo_what_is_due()
+            with self.timeline.changed:
+                if condition():
+                    return True
+                left = deadline - self.timeline.now()
+                if left <= 0:
+                    return False
+                self.timeline.changed.wait(min(left, 0.25))
+
+    def _undo_what_is_due(self) -> None:
+        if threading.current_thread() is not self._main:
+            return
+        for active in self._active:
+            if active.undo_at is not None and not active.settled and self.timeline.now() >= active.undo_at:
+                with self.shield.shielded():
+                    self._settle(active)
+
+    def _pause(self, seconds: float) -> None:
+        threading.Event().wait(seconds)
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    def _phase(self, name: PhaseName) -> None:
+        self.timeline.write(PhaseLine(name=name))
+
+    def _quietly(self, line: Line) -> None:
+        """Write a line if the disk takes it: in the way of an undo stands nothing."""
+        with contextlib.suppress(OSError):
+            self.timeline.write(line)
+
+    def _fault_line(self, active: Active, event: str, why: str = "", *, quietly: bool = False) -> None:
+        what = active.what
+        kind = what.fault if isinstance(what, Fault) else what.action
+        line = FaultLine.model_validate(
+            {"index": active.index, "fault": kind, "title": what.title, "event": event, "why": why}
+        )
+        if quietly:
+            self._quietly(line)
+        else:
+            self.timeline.write(line)

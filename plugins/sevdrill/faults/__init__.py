@@ -1,0 +1,26 @@
+"""Every kind of fault. A new one is a small class in one file of this folder and one line in the list."""
+
+from __future__ import annotations
+
+from sevdrill.faults.base import Fault, State
+from sevdrill.faults.change import ChangeDeploy
+from sevdrill.faults.container import ContainerKill, ContainerPause, ContainerStop
+from sevdrill.faults.network import NetworkDown, NetworkLatency, NetworkTimeout
+from sevdrill.faults.partition import NetworkPartition
+from sevdrill.faults.provider import ProviderRateLimit
+from sevdrill.faults.resource import DiskFill
+
+__all__ = ["FAULTS", "Fault", "State"]
+
+FAULTS: tuple[type[Fault], ...] = (
+    ContainerKill,
+    ContainerStop,
+    ContainerPause,
+    NetworkLatency,
+    NetworkTimeout,
+    NetworkDown,
+    NetworkPartition,
+    ProviderRateLimit,
+    DiskFill,
+    ChangeDeploy,
+)

@@ -1,0 +1,60 @@
+"""Faults that people cause: a change that should not have gone out."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from sevdrill.errors import FaultError
+from sevdrill.faults.base import Fault, State
+from sevdrill.model import Record
+from sevdrill.ports import Ports, Release
+
+__all__ = ["ChangeDeploy"]
+
+
+class ChangeDeploy(Fault):
+    """A bad release goes out to every replica of a service."""
+
+    needs: ClassVar[tuple[type, ...]] = (Release,)
+
+    fault: Literal["change.deploy"]
+    service: str
+    """The service that gets the release."""
+    release: str
+    """Name of the bad release, as the stack's `x-sevdrill: {releases: ...}` lists it."""
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return (self.service,)
+
+    @property
+    def title(self) -> str:
+        return f"{self.fault} {self.release} on {self.service}"
+
+    def prepare(self, ports: Ports) -> Record:
+        deployed = set(ports[Release].deployed(self.service).values())
+        if len(deployed) != 1:
+            raise FaultError(
+                f"{self.title}: the replicas of {self.service} run {sorted(deployed) or 'nothing'}; "
+                "one release on all of them is needed before a bad one can be deployed"
+            )
+        before = deployed.pop()
+        if before == self.release:
+            raise FaultError(f"{self.title}: {self.service} runs {before} already, so deploying it breaks nothing")
+        return {"before": before}
+
+    def inject(self, ports: Ports, record: Record) -> None:
+        ports[Release].deploy(self.service, self.release)
+
+    def undo(self, ports: Ports, record: Record) -> None:
+        deployed = ports[Release].deployed(self.service)
+        if not deployed or set(deployed.values()) != {record["before"]}:
+            ports[Release].deploy(self.service, record["before"])
+
+    def state(self, ports: Ports, record: Record) -> State:
+        deployed = set(ports[Release].deployed(self.service).values())
+        if not deployed:
+            return State.UNKNOWN
+        if deployed == {record["before"]}:
+            return State.OFF
+        return State.ON if self.release in deployed else State.UNKNOWN

@@ -1,0 +1,73 @@
+"""Faults of what every service needs and nobody thinks of: room on the disk."""
+
+from __future__ import annotations
+
+import secrets
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from sevdrill.errors import FaultError
+from sevdrill.faults.base import Fault, State
+from sevdrill.model import Record
+from sevdrill.ports import Files, Ports
+from sevdrill.units import Bytes, Duration
+
+__all__ = ["DiskFill"]
+
+
+class DiskFill(Fault):
+    """Old temporary files pile up on a service's disk until there is only so much room left."""
+
+    needs: ClassVar[tuple[type, ...]] = (Files,)
+
+    fault: Literal["resource.disk-fill"]
+    service: str
+    """The service whose disk is filled; it should be of a fixed size, or the machine's own disk fills up."""
+    folder: str = Field(pattern=r"^/.*[^/]$")
+    """Where the service keeps its temporary files, such as `/var/lib/shop/tmp`."""
+    leave: Bytes
+    """How much room is left; `0B` fills it up."""
+    name: str = Field(default="preview", pattern=r"^[\w.-]+$")
+    """What the names of the files begin with, as those that the service itself leaves behind."""
+    aged: Duration = Duration(7200)
+    """How old the files seem; what cleans up goes by it."""
+    at_most: Bytes = Bytes(1024.0**3)
+    """More is never written: the fault is refused where more would be needed."""
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return (self.service,)
+
+    @property
+    def title(self) -> str:
+        return f"{self.fault} of {self.folder} in {self.service} but for {self.leave}"
+
+    def prepare(self, ports: Ports) -> Record:
+        space = ports[Files].space(self.service, self.folder)
+        if space.free - self.leave > self.at_most:
+            raise FaultError(
+                f"{self.title}: {Bytes(space.free)} are free there, and at most {self.at_most} are written; "
+                "give the service a volume of a fixed size, or raise at_most"
+            )
+        if space.free <= self.leave:
+            raise FaultError(f"{self.title}: only {Bytes(space.free)} are free there already, so nothing is filled")
+        return {"prefix": f"{self.name}-{secrets.token_hex(4)}-"}
+
+    def inject(self, ports: Ports, record: Record) -> None:
+        # Users write meanwhile, and their files come and go: a second look finds what they left.
+        for part in range(3):
+            excess = ports[Files].space(self.service, self.folder).free - int(self.leave)
+            if excess <= 0:
+                return
+            file = f"{self.folder}/{record['prefix']}{part}.tmp"
+            ports[Files].fill(self.service, file, min(excess, int(self.at_most)), self.aged)
+
+    def undo(self, ports: Ports, record: Record) -> None:
+        ports[Files].remove(self.service, self._found(ports, record))
+
+    def state(self, ports: Ports, record: Record) -> State:
+        return State.ON if self._found(ports, record) else State.OFF
+
+    def _found(self, ports: Ports, record: Record) -> list[str]:
+        return [file.path for file in ports[Files].find(self.service, self.folder, f"{record['prefix']}*.tmp")]

@@ -1,0 +1,123 @@
+"""Paying the debts of runs that are no more: used by the watchdog, by the next run, and by ``sevdrill heal``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sevdrill.clock import Clock
+from sevdrill.errors import SevdrillError
+from sevdrill.faults import Fault
+from sevdrill.journal import JournalFile, append, journal_files, locked
+from sevdrill.undo import settle
+
+if TYPE_CHECKING:
+    from sevdrill.stacks.compose import ComposeStack
+
+__all__ = ["heal", "heal_all", "overdue"]
+
+OTHER_HEALER = 120.0
+"""Seconds for which a healer that is at work is waited for."""
+
+
+def _attach(journal: JournalFile, clock: Clock) -> ComposeStack:
+    from sevdrill.stacks.compose import ComposeStack
+
+    return ComposeStack.attach(journal.stack, clock)
+
+
+def heal_all(state_dir: Path, clock: Clock) -> Iterator[str]:
+    """Pay the debts of every journal whose runner is gone; yields a line for people about each thing done.
+
+    Raises:
+        SevdrillError: a debt could not be paid; its journal stays.
+    """
+    for path in journal_files(state_dir):
+        deadline = clock.now() + OTHER_HEALER
+        said = False
+        while not (yield from heal(path, clock)) and path.exists() and _is_orphan(path) and clock.now() < deadline:
+            if not said:
+                yield f"{path.name}: its watchdog is healing it; waiting"
+                said = True
+            time.sleep(0.2)
+
+
+def _is_orphan(path: Path) -> bool:
+    """Whether the runner of a journal is gone, though somebody (its watchdog) holds the lock."""
+    try:
+        journal = JournalFile.read(path)
+        if journal is None:
+            return False
+        os.kill(journal.pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, SevdrillError):
+        return False
+    return False
+
+
+def heal(path: Path, clock: Clock) -> Generator[str, None, bool]:
+    """Pay the debts of one journal, if its runner is gone: undo and prove every fault, take down what was not to stay.
+
+    Returns:
+        Whether it was ours to pay: nobody alive holds it.
+
+    Raises:
+        SevdrillError: a debt could not be paid; the journal stays, and the text says what to do by hand.
+    """
+    with locked(path) as mine:
+        if not mine:
+            return False
+        journal = JournalFile.read(path)
+        if journal is None:
+            path.unlink(missing_ok=True)
+            return True
+        stack = _attach(journal, clock)
+        name = journal.stack["project"]
+        if stack.exists():
+            # A deploy goes on in its own process when its runner is killed; what it does last must not be missed.
+            stack.await_changes()
+            # Faults before the steps that answered them, the last ones first, as a living runner does it.
+            newest = list(reversed(journal.debts.values()))
+            unpaid = list(journal.lost.values())
+            for debt in sorted(newest, key=lambda debt: not isinstance(debt.fault, Fault)):
+                try:
+                    acted = settle(debt, stack.ports(), clock, time.sleep, flying_until=journal.flying_until)
+                except SevdrillError as error:
+                    # The others must be paid all the same.
+                    unpaid.append(str(error))
+                else:
+                    # A full disk must not keep the next debt from being paid.
+                    with contextlib.suppress(OSError):
+                        append(path, {"op": "settled", "id": debt.id})
+                    yield f"stack {name}: {debt.fault.title}: {'undone' if acted else 'was off already'}"
+            if unpaid and journal.keep:
+                listed = "\n".join(f"stack {name}: owed and not undone: {why}" for why in unpaid)
+                raise SevdrillError(f"{listed}\nBy hand: {stack.by_hand()}")
+            # What could not be undone goes with the stack.
+            yield from (f"stack {name}: {why}" for why in unpaid)
+            if not journal.keep:
+                stack.down()
+                yield f"stack {name}: taken down"
+        path.unlink(missing_ok=True)
+    return True
+
+
+def overdue(path: Path, clock: Clock) -> Iterator[str]:
+    """Undo the faults that are past their ``max`` although their runner lives (it hangs, or was stopped)."""
+    journal = JournalFile.read(path)
+    if journal is None:
+        return
+    late = [d for d in journal.debts.values() if clock.now() > d.deadline and d.id not in journal.overdue]
+    if not late:
+        return
+    ports = _attach(journal, clock).ports()
+    for debt in late:
+        if settle(debt, ports, clock, time.sleep):
+            # The runner must know: what the watchdog ended, the runbook did not.
+            append(path, {"op": "overdue", "id": debt.id})
+            yield f"{debt.fault.title}: undone, it was past its time"

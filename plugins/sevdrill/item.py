@@ -1,0 +1,62 @@
+"""A drill file as pytest collects it, and a drill as pytest runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sevdrill.diagnostics import LoadedDrill, load
+from sevdrill.errors import SevdrillError
+from sevdrill.plugin import STATE, mark_drill
+from sevdrill.subtests import DrillNotPassed, run_drill
+
+__all__ = ["Drill", "DrillFile", "DrillNotPassed"]
+
+
+class DrillFile(pytest.File):
+    """A YAML file that holds one drill."""
+
+    def collect(self) -> Iterable[Drill]:
+        """The drill, or every mistake of its file at once."""
+        from sevdrill.session import load_and_check
+
+        state = self.config.stash[STATE]
+        try:
+            kinds = state.kinds(self)
+            loaded = load(self.path, kinds=kinds, services=state.service_names or None, root=self.config.rootpath)
+            load_and_check(loaded, state.policy)
+        except SevdrillError as error:
+            raise self.CollectError(str(error)) from None
+        yield Drill.from_parent(self, name=loaded.scenario.drill, callobj=_runner(loaded), loaded=loaded)
+
+
+def _runner(loaded: LoadedDrill) -> Any:
+    def drill_of_a_file(request: pytest.FixtureRequest) -> None:
+        known = request.config.pluginmanager.hasplugin("subtests")
+        run_drill(request.node, loaded, request.getfixturevalue("subtests") if known else None)
+
+    return drill_of_a_file
+
+
+class Drill(pytest.Function):
+    """One drill: one pytest item."""
+
+    def __init__(self, *, loaded: LoadedDrill, **more: Any) -> None:
+        super().__init__(**more)
+        self.loaded = loaded
+        scenario = loaded.scenario
+        self.add_marker(pytest.mark.drill)
+        mark_drill(self, scenario.severity, scenario.tags)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where the drill begins."""
+        return self.path, self.loaded.line - 1, self.name
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """A page for people; a traceback only for what sevdrill did not expect."""
+        if isinstance(excinfo.value, (DrillNotPassed, SevdrillError)):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)

@@ -1,0 +1,200 @@
+"""The load: Locust in a process of its own, and the ledger of what it wrote.
+
+Locust patches the standard library when it is imported, so it never is imported here. The load generator appends one
+line a request to a file, with ends on the machine's monotonic clock, and this module reads the file as it grows.
+
+A locustfile uses `ledger` to note its writes:
+
+    from sevdrill.load import ledger
+    orders = ledger("orders")
+    key = orders.new_key()
+    orders.attempted(key)       # before the request is sent
+    orders.acknowledged(key)    # after the system said yes
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from sevdrill.clock import Clock
+from sevdrill.errors import StackError
+from sevdrill.ports import Ledger, LoadWindow
+
+__all__ = ["LedgerWriter", "LoadGenerator", "ledger"]
+
+FOLDER_VARIABLE = "SEVDRILL_LOAD_DIR"
+REQUESTS = "requests.jsonl"
+FIRST_REQUEST_WITHIN = 60.0
+DRAIN = 10.0
+
+
+class LedgerWriter:
+    """Notes, in the load generator, what was attempted and what was acknowledged."""
+
+    def __init__(self, file: TextIO | None) -> None:
+        self._file = file
+        self._prefix = uuid.uuid4().hex[:10]
+        self._count = 0
+
+    def new_key(self) -> str:
+        """A key that no other write has, in this run or another."""
+        self._count += 1
+        return f"{self._prefix}-{self._count:06d}"
+
+    def attempted(self, key: str) -> None:
+        """Note a write before it is sent."""
+        self._note("attempted", key)
+
+    def acknowledged(self, key: str) -> None:
+        """Note that the system said it has kept the write."""
+        self._note("acknowledged", key)
+
+    def _note(self, what: str, key: str) -> None:
+        if self._file is not None:
+            self._file.write(json.dumps([what, key]) + "\n")
+            self._file.flush()
+
+
+def ledger(name: str) -> LedgerWriter:
+    """The ledger ``name``; outside a drill, where nobody reads it, it notes nothing."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if folder is None:
+        return LedgerWriter(None)
+    return LedgerWriter((Path(folder) / f"ledger-{name}.jsonl").open("a", encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class _Request:
+    end: float
+    took: float
+    ok: bool
+
+
+class LoadGenerator:
+    """Locust as a child process (implements the port `Load`).
+
+    ``host`` is the base URL that users call, ``folder`` takes the load generator's files, ``limit`` bounds its life in
+    seconds whatever happens.
+    """
+
+    def __init__(
+        self,
+        locustfile: Path,
+        host: Callable[[], str],
+        folder: Path,
+        clock: Clock,
+        *,
+        users: int,
+        spawn_rate: float,
+        limit: float,
+    ) -> None:
+        self._locustfile, self._host, self._folder, self._clock = locustfile, host, folder, clock
+        self._users, self._spawn_rate, self._limit = users, spawn_rate, limit
+        self._process: subprocess.Popen[bytes] | None = None
+        self._requests: deque[_Request] = deque()
+        self._read_to = 0
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def start(self) -> None:
+        """Start Locust and wait for the first request to end.
+
+        Raises:
+            StackError: Locust ended, or no request ended in time; the message has the last lines of its log.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "sevdrill.locusting", "-f", str(self._locustfile), "--headless"]
+        command += ["--users", str(self._users), "--spawn-rate", str(self._spawn_rate), "--host", self._host()]
+        command += ["--run-time", f"{max(1, round(self._limit))}s", "--stop-timeout", str(int(DRAIN))]
+        command += ["--only-summary", "--loglevel", "WARNING"]
+        environment = {**os.environ, FOLDER_VARIABLE: str(self._folder)}
+        with (self._folder / "locust.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
+        deadline = self._clock.now() + FIRST_REQUEST_WITHIN
+        while not self._read():
+            if self._process.poll() is not None:
+                raise StackError(f"the load generator ended before it sent a request:\n{self._log_tail()}")
+            if self._clock.now() > deadline:
+                self.stop()
+                raise StackError(
+                    f"the load generator sent no request within {FIRST_REQUEST_WITHIN:g} s:\n{self._log_tail()}"
+                )
+            time.sleep(0.05)
+
+    def _log_tail(self) -> str:
+        try:
+            text = (self._folder / "locust.log").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(f"    {line}" for line in text.strip().splitlines()[-8:])
+
+    def _read(self) -> deque[_Request]:
+        path = self._folder / REQUESTS
+        if path.exists():
+            with path.open("rb") as file:
+                file.seek(self._read_to)
+                data = file.read()
+            whole = data.rfind(b"\n") + 1
+            self._read_to += whole
+            for line in data[:whole].splitlines():
+                end, took, ok = json.loads(line)
+                self._requests.append(_Request(end, took, ok))
+        return self._requests
+
+    def window(self, over: float) -> LoadWindow:
+        """Requests that ended in the last ``over`` seconds.
+
+        Raises:
+            StackError: the load generator does not run, so nothing can be said about users.
+        """
+        if self._process is None or (self._process.poll() is not None and not self._stopped):
+            raise StackError(f"the load generator is gone:\n{self._log_tail()}")
+        with self._lock:
+            since = self._clock.now() - over
+            requests = self._read()
+            while requests and requests[0].end < since - 60:
+                requests.popleft()
+            inside = [r for r in requests if r.end >= since]
+        times = sorted(r.took for r in inside)
+        p95 = times[min(len(times) - 1, int(len(times) * 0.95))] if times else None
+        return LoadWindow(len(inside), sum(1 for r in inside if not r.ok), p95)
+
+    def ledger(self, name: str) -> Ledger:
+        """What was noted so far; a torn last line, as a killed generator leaves it, is left out."""
+        noted: dict[str, set[str]] = {"attempted": set(), "acknowledged": set()}
+        path = self._folder / f"ledger-{name}.jsonl"
+        if path.exists():
+            for line in path.read_text(encoding="utf-8").split("\n"):
+                try:
+                    what, key = json.loads(line)
+                except ValueError:
+                    continue
+                noted[what].add(key)
+        return Ledger(frozenset(noted["attempted"]), frozenset(noted["acknowledged"]))
+
+    def stop(self) -> None:
+        """Stop the users after the request at hand; whoever does not finish in time is ended."""
+        self._stopped = True
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(DRAIN + 5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

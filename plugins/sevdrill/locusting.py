@@ -1,0 +1,47 @@
+"""Runs Locust as sevdrill's load generator: ``python -m sevdrill.locusting [locust's options]``.
+
+Only ever run as a process of its own: importing Locust patches the standard library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from sevdrill.load import FOLDER_VARIABLE, REQUESTS
+
+
+def main() -> int:
+    """Note every request's end, time and success in a file, and end when the runner does."""
+    # Locust must be imported before anything that it patches is used.
+    import gevent  # type: ignore[import-untyped]  # it ships no types
+    from locust import events
+    from locust.main import main as locust
+
+    requests = (Path(os.environ[FOLDER_VARIABLE]) / REQUESTS).open("a", encoding="utf-8")
+    runner = os.getppid()
+
+    def note(response_time: float, exception: BaseException | None, **_: Any) -> None:
+        requests.write(
+            json.dumps([round(time.monotonic(), 6), round(response_time / 1000, 6), exception is None]) + "\n"
+        )
+        requests.flush()
+
+    def follow_runner() -> None:
+        while os.getppid() == runner:
+            gevent.sleep(0.5)
+        # The runner was killed: a load that nobody measures must not go on.
+        os._exit(1)
+
+    events.request.add_listener(note)  # type: ignore[no-untyped-call]  # nor does all of Locust
+    gevent.spawn(follow_runner)
+    locust()  # type: ignore[no-untyped-call]
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,483 @@
+"""The pytest plugin: `pytest drills/` runs incident drills.
+
+Imports nothing but pytest and the standard library at its top: a project without drills must not notice it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from sevdrill.fixtures import PythonDrill, RunningStack
+    from sevdrill.item import DrillFile
+    from sevdrill.kinds import Kinds
+    from sevdrill.progress import Progress
+    from sevdrill.session import DrillSession
+    from sevdrill.severity import Policy
+    from sevdrill.shield import Shield
+
+STATE: pytest.StashKey[State] = pytest.StashKey()
+MAYBE = re.compile(rb"""(?:^|[{,])\s*["']?drill["']?\s*:""", re.MULTILINE)
+SUMMARY = "sevdrill"
+"""What a drill's summary is called on a test report, and the run's folder in what xdist gives its workers."""
+PLAN = "sevdrill_plan"
+"""What the page of a dry run is called on a test report."""
+IS_DRILL = "sevdrill_drill"
+"""What says on a test report that its test is a drill."""
+
+
+class State:
+    """What the plugin knows of one pytest process."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.shield: Shield | None = None
+        self.session: DrillSession | None = None
+        self.said: list[str] = []
+        self.summaries: list[dict[str, Any]] = []
+        self.terminal_fd: int | None = None
+        self.plans: list[list[str]] = []
+        self.selected: set[str] = set()
+        self.unhealed = False
+        self.announced = False
+        self._services: list[str] | None = None
+        self._policy: Policy | None = None
+        self._run_folder: Path | None = None
+
+    def option(self, name: str) -> Any:
+        """A value from the command line, or else from the ini file."""
+        value = self.config.getoption(f"drill_{name}")
+        return value if value not in (None, "") else self.config.getini(f"drill_{name}")
+
+    @property
+    def worker(self) -> str:
+        return os.environ.get("PYTEST_XDIST_WORKER", "")
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that drills are judged by, read once.
+
+        Raises:
+            PolicyError: there is no such policy.
+        """
+        if self._policy is None:
+            from sevdrill.severity import load_policy
+
+            self._policy = load_policy(self.option("policy"))
+        return self._policy
+
+    @property
+    def dry_run(self) -> bool:
+        return bool(self.config.getoption("drill_dry_run"))
+
+    @property
+    def service_names(self) -> list[str]:
+        """The stack's services, read from its files once.
+
+        Raises:
+            UsageError: a file is not there, or is no Compose file.
+        """
+        if self._services is None:
+            from sevdrill.stacks.compose import service_names
+
+            self._services = service_names(self.stack_files)
+        return self._services
+
+    def kinds(self, node: pytest.Item | pytest.Collector) -> Kinds:
+        """The kinds that a drill may use: sevdrill's own, and those of the conftest files above it.
+
+        Raises:
+            UsageError: something that a hook gave is no kind.
+        """
+        from sevdrill.kinds import Kinds
+
+        given = node.ihook.pytest_sevdrill_kinds()
+        return Kinds.default().with_(kind for kinds in given for kind in kinds or ())
+
+    @property
+    def stack_files(self) -> tuple[Path, ...]:
+        return tuple(self.config.rootpath / name for name in self.config.getini("drill_stack"))
+
+    @property
+    def run_folder(self) -> Path:
+        """Where this run's reports go; named by the time of day, with a number when that is taken."""
+        given = getattr(self.config, "workerinput", {}).get(SUMMARY)
+        if given is not None:
+            return Path(given)
+        if self._run_folder is None:
+            from sevdrill.clock import SystemClock
+
+            base = self.config.rootpath / self.option("runs")
+            stamp = f"{SystemClock().wall():%Y-%m-%dT%H-%M-%SZ}"
+            self._run_folder, count = base / stamp, 1
+            while self._run_folder.exists():
+                count += 1
+                self._run_folder = base / f"{stamp}-{count}"
+        return self._run_folder
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the stack may take to be steady.
+
+        Raises:
+            UsageError: the ini key is no duration.
+        """
+        from sevdrill.errors import UsageError
+        from sevdrill.units import Duration
+
+        text = str(self.config.getini("drill_patience"))
+        try:
+            return Duration.parse(text)
+        except ValueError as error:
+            raise UsageError(f'ini key drill_patience is "{text}", but expected {error}') from None
+
+    def open_session(self) -> DrillSession:
+        """The session that runs drills, made when the first one is to run."""
+        if self.session is None:
+            from sevdrill.session import DrillSession, Options
+            from sevdrill.shield import Shield
+
+            options = Options(
+                root=self.config.rootpath,
+                stack_files=self.stack_files,
+                policy=self.option("policy"),
+                project=self.config.getoption("drill_project"),
+                allow_remote=self.config.getoption("drill_allow_remote") or None,
+                keep=self.config.getoption("drill_keep"),
+                patience=self.patience,
+                state_dir=self.config.rootpath / ".sevdrill",
+                worker=self.worker,
+            )
+            self.shield = self.shield or Shield()
+            self.session = DrillSession(options, self.shield, self.run_folder, say=self.said.append)
+        return self.session
+
+    def progress(self) -> Progress | None:
+        """The live line; None when nobody watches a terminal."""
+        if self.terminal_fd is None:
+            return None
+        from sevdrill.progress import Progress
+
+        return Progress(self.terminal_fd)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """The hook by which users add kinds."""
+    from sevdrill import hooks
+
+    pluginmanager.add_hookspecs(hooks)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options and ini keys, all beginning with ``drill``."""
+    group = parser.getgroup("sevdrill", "incident drills")
+    group.addoption("--drill-policy", default="", metavar="NAME|FILE", help="severity policy (default: sop-001)")
+    group.addoption(
+        "--drill-keep", action="store_true", help="leave the stack up after the run, and use it again the next time"
+    )
+    group.addoption(
+        "--drill-project", default="", metavar="NAME", help="use the stack of this name, and leave it up after the run"
+    )
+    group.addoption(
+        "--drill-allow-remote",
+        default="",
+        metavar="HOST",
+        help="allow the container engine of another machine, by name",
+    )
+    group.addoption("--drill-runs", default="", metavar="DIR", help="where reports go (default: drill-runs)")
+    group.addoption(
+        "--drill-dry-run", action="store_true", help="show what each drill would do; starts nothing, touches nothing"
+    )
+    parser.addini("drill_policy", "severity policy: a shipped name or a file", default="sop-001")
+    parser.addini(
+        "drill_stack", "Compose files of the stack under drill", type="args", default=["docker-compose.drill.yml"]
+    )
+    parser.addini("drill_runs", "where reports go, relative to the root", default="drill-runs")
+    parser.addini("drill_patience", "how long the stack may take to be steady before the fault", default="60s")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the plugin's state."""
+    config.stash[STATE] = State(config)
+    config.pluginmanager.register(Collector(config.stash[STATE]), "sevdrill-collector")
+    for severity in (1, 2, 3, 4):
+        config.addinivalue_line("markers", f"sev{severity}: a drill of severity SEV-{severity}")
+    config.addinivalue_line(
+        "markers", "drill(**keys): an incident drill in Python; keys as in a drill file, such as severity and tags"
+    )
+
+
+def mark_drill(item: pytest.Item, severity: object, tags: Iterable[object]) -> None:
+    """Mark a drill by its severity and tags, so that `-m "sev1 and database"` chooses it."""
+    for word in (str(severity).lower().replace("-", ""), *(str(tag).replace("-", "_") for tag in tags)):
+        if word.isidentifier():
+            item.config.addinivalue_line("markers", f"{word}: drills with this severity or tag")
+            item.add_marker(word)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A test that uses the fixture `drill` is a drill; its mark says of which severity and with which tags."""
+    if "drill" not in getattr(item, "fixturenames", ()):
+        return
+    if item.get_closest_marker("drill") is None:
+        item.add_marker("drill")
+    keys: dict[str, Any] = {}
+    for mark in reversed(list(item.iter_markers("drill"))):
+        keys |= mark.kwargs
+    tags = keys.get("tags")
+    mark_drill(item, keys.get("severity", ""), tags if isinstance(tags, list | tuple) else ())
+
+
+@pytest.fixture
+def drill(request: pytest.FixtureRequest) -> Iterator[PythonDrill]:
+    """Declares and runs an incident drill in Python; judged and reported like one in YAML."""
+    from sevdrill.fixtures import PythonDrill
+
+    made = PythonDrill(request)
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def stack(request: pytest.FixtureRequest) -> RunningStack:
+    """The running stack under drill: its URLs, replicas and capabilities."""
+    from sevdrill.fixtures import RunningStack
+
+    return RunningStack(request)
+
+
+def _headline(state: State) -> str:
+    files = ", ".join(os.path.relpath(file, state.config.rootpath) for file in state.stack_files)
+    try:
+        policy = state.policy.policy
+    except Exception as error:  # said again, in full, where it matters
+        policy = str(error).partition("\n")[0]
+    return f"sevdrill: policy {policy}; stack {files} (Docker Compose){'; dry run' if state.dry_run else ''}"
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Stack and policy, when drills are asked for; else `pytest_report_collectionfinish` says it if there are some."""
+    state = config.stash[STATE]
+    asked = any(str(name).startswith("--drill") for name in config.invocation_params.args)
+    asked = asked or any(argument.partition("::")[0].endswith((".yml", ".yaml")) for argument in config.args)
+    if not asked:
+        return None
+    state.announced = True
+    return _headline(state)
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: Sequence[pytest.Item]) -> str | None:
+    """Stack and policy, when drills were found."""
+    state = config.stash[STATE]
+    if state.announced or not any(item.get_closest_marker("drill") for item in items):
+        return None
+    return _headline(state)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Let go of the terminal."""
+    state = config.stash.get(STATE, None)
+    if state is not None and state.terminal_fd is not None:
+        os.close(state.terminal_fd)
+        state.terminal_fd = None
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> DrillFile | None:
+    """A YAML file with the top-level key `drill` is a drill; every other one is left alone."""
+    if file_path.suffix not in (".yml", ".yaml"):
+        return None
+    named = parent.session.isinitpath(file_path)
+    if not named and not _may_be_drill(file_path):
+        return None
+    from sevdrill.source import is_drill
+
+    if not named and not is_drill(file_path):
+        return None
+    from sevdrill.item import DrillFile
+
+    collected: DrillFile = DrillFile.from_parent(parent, path=file_path)
+    return collected
+
+
+def _may_be_drill(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return MAYBE.search(file.read(2_000_000)) is not None
+    except OSError:
+        return False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """SIGTERM ends a run with drills as Ctrl-C does, and neither tears an undo apart."""
+    state = session.config.stash[STATE]
+    drills = any(item.get_closest_marker("drill") for item in session.items)
+    if not drills or session.config.option.collectonly:
+        return (yield)
+    from sevdrill.shield import Shield
+
+    state.shield = Shield()
+    state.terminal_fd = _terminal(session.config)
+    with state.shield.installed():
+        try:
+            return (yield)
+        finally:
+            if state.session is not None:
+                _close(state)
+
+
+def _close(state: State) -> None:
+    from sevdrill.errors import SevdrillError
+
+    assert state.session is not None
+    try:
+        state.session.close()
+    except SevdrillError as error:
+        state.said.append(f"{error}\nrun `sevdrill heal` to try again")
+        state.unhealed = True
+
+
+def _terminal(config: pytest.Config) -> int | None:
+    """A descriptor of the real terminal, if there is one: output is captured while drills run."""
+    capture = config.pluginmanager.getplugin("capturemanager")
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is None or not reporter.isatty:
+        return None
+    try:
+        if capture is None:
+            return os.dup(sys.__stdout__.fileno()) if sys.__stdout__ is not None else None
+        with capture.global_and_fixture_disabled():
+            return os.dup(1)
+    except OSError:
+        return None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Every xdist worker writes into the one folder of the run."""
+    node.workerinput[SUMMARY] = str(node.config.stash[STATE].run_folder)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """What an xdist worker has to say when it is done."""
+    state = node.config.stash[STATE]
+    found = getattr(node, "workeroutput", {}).get(SUMMARY, {})
+    state.said += found.get("said", [])
+    state.summaries += found.get("summaries", [])
+    state.unhealed |= found.get("unhealed", False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put a drill's summary on its report: a plain dict, which crosses from xdist's workers."""
+    report = yield
+    if item.get_closest_marker("drill") is not None:
+        setattr(report, IS_DRILL, True)
+        for name in (SUMMARY, PLAN):
+            found = getattr(item, name, None)
+            if call.when == "call" and found is not None:
+                setattr(report, name, found)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Show INVALID and ABORTED as what they are, and count a drill that failed once, whatever its parts."""
+    if report.when != "call" or not getattr(report, IS_DRILL, False):
+        return None
+    context = getattr(report, "context", None)
+    if context is not None:
+        return ("subtests failed", "u", f"SUBFAILED[{context.msg}]") if report.failed else None
+    found = getattr(report, SUMMARY, None)
+    if found and found["outcome"] in ("invalid", "aborted"):
+        outcome = found["outcome"]
+        return outcome, outcome[0].upper(), outcome.upper()
+    if hasattr(report, PLAN):
+        return "planned", "p", "PLANNED"
+    return None
+
+
+class Collector:
+    """Takes up what the reports of drills say, whoever else shows them: there may be no terminal."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take up one report."""
+        if not getattr(report, IS_DRILL, False):
+            return
+        self._state.selected.add(report.nodeid)
+        if hasattr(report, SUMMARY):
+            self._state.summaries.append(getattr(report, SUMMARY))
+        if hasattr(report, PLAN):
+            self._state.plans.append(getattr(report, PLAN))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Sum the run up. A stack that could not be healed fails it, and so do drills in CI of which none was run."""
+    state = session.config.stash.get(STATE, None)
+    if state is None:
+        return
+    if hasattr(session.config, "workeroutput"):
+        # Only what no report carries: the controller has the others.
+        lost = [drill for drill in state.summaries if drill["outcome"] == "aborted"]
+        session.config.workeroutput[SUMMARY] = {"said": state.said, "summaries": lost, "unhealed": state.unhealed}
+        return
+    if state.summaries:
+        from sevdrill.session import write_run_summary
+
+        state.summaries.sort(key=lambda drill: str(drill["began"]))
+        write_run_summary(state.run_folder, state.summaries)
+    if state.unhealed and exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if _in_ci() and state.selected and not state.summaries and not state.dry_run:
+        count = f"{len(state.selected)} drill{'s were' if len(state.selected) > 1 else ' was'}"
+        state.said.append(
+            f"{count} selected and none was run, so this run proves nothing: with CI set that is a failure. "
+            "The reasons are with each drill above (-rs shows why one was skipped)"
+        )
+        if exitstatus in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if not session.config.pluginmanager.hasplugin("terminalreporter"):
+        for text in state.said:
+            print(text, file=sys.stderr)  # noqa: T201 - there is no reporter to say it
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI", "").lower() not in ("", "0", "false", "no")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The table of the run, and a page on each drill that is invalid or was aborted."""
+    state = config.stash[STATE]
+    drills = state.summaries
+    for plan in state.plans:
+        terminalreporter.section("plan", sep="_")
+        for line in plan:
+            terminalreporter.write_line(line)
+    if drills:
+        from sevdrill.reports.terminal import page, table
+
+        for drill in drills:
+            if drill["outcome"] in ("invalid", "aborted"):
+                terminalreporter.section(f"{drill['outcome'].upper()}: {drill['drill']}", sep="_")
+                for line in page(drill):
+                    terminalreporter.write_line(line)
+        terminalreporter.section("drills")
+        for line in table(drills):
+            terminalreporter.write_line(line)
+        terminalreporter.write_line(f"reports: {os.path.relpath(state.run_folder)}")
+    for text in state.said:
+        terminalreporter.write_line(text)

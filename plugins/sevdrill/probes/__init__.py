@@ -1,0 +1,11 @@
+"""Every kind of probe. A new one is a small class in one file of this folder and one line in the list."""
+
+from __future__ import annotations
+
+from sevdrill.probes.base import Probe
+from sevdrill.probes.load import LoadProbe
+from sevdrill.probes.web import HttpProbe, TcpProbe
+
+__all__ = ["PROBES", "Probe"]
+
+PROBES: tuple[type[Probe], ...] = (HttpProbe, TcpProbe, LoadProbe)

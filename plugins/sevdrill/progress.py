@@ -1,0 +1,94 @@
+"""The live line of a running drill: phase, clock against the target, last event."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import threading
+
+from sevdrill.plan import targets_of
+from sevdrill.scenario import Scenario
+from sevdrill.severity import LIMITS, Policy
+from sevdrill.timeline import FaultLine, Line, MarkLine, MessageLine, PageLine, PhaseLine, Sample, StepLine, Stopped
+
+__all__ = ["Progress"]
+
+CLEAR = "\r\x1b[2K"
+NEXT = {"inject": "detect", "detect": "detect", "respond": "mitigate", "recover": "recover"}
+
+
+class Progress:
+    """Keeps one line of a terminal up to date, from whatever thread."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+        self._name, self._phase, self._event = "", "", ""
+        self._limits: dict[str, str] = {}
+        self._injected: float | None = None
+        self._shown = -1.0
+
+    def begin(self, name: str, scenario: Scenario, policy: Policy) -> None:
+        """A drill begins."""
+        self._name, self._phase, self._event = name, "stack", "starting or reusing the stack"
+        self._limits = {key: str(t.limit) for key, t in targets_of(scenario, policy).items() if key in LIMITS}
+        self._show()
+
+    def line(self, line: Line) -> None:
+        """Something was written to the timeline."""
+        event = self._event_of(line)
+        if event:
+            self._event = event
+        # A sample only moves the clock; five times a second is enough for eyes.
+        if event or line.t - self._shown >= 0.2:
+            self._shown = line.t
+            self._show(line.t)
+
+    def _event_of(self, line: Line) -> str:
+        match line:
+            case PhaseLine():
+                self._phase = line.name
+                return line.name
+            case MarkLine(name="injected"):
+                self._injected = line.lo
+                return "injected"
+            case Sample(series=series, ok=True) if series.startswith("alert:") and self._injected is not None:
+                return f"{series.split(':', 2)[-1]} fires" if self._phase == "detect" else ""
+            case FaultLine():
+                return f"{line.title}: {line.event}"
+            case StepLine(event="began"):
+                return f"{line.title} ..."
+            case StepLine():
+                return f"{line.title}: {'done' if line.ok else 'FAILED'}"
+            case MessageLine():
+                return f"told {line.to}: {line.status}"
+            case PageLine():
+                return f"{line.kind} delivered ({line.status})"
+            case Stopped():
+                return f"{line.kind}: {line.reason}"
+        return ""
+
+    def _show(self, now: float = 0.0) -> None:
+        clock = ""
+        if self._injected is not None:
+            key = NEXT.get(self._phase, "")
+            limit = f" of {self._limits[key]} to {key}" if key in self._limits else ""
+            clock = f" {now - self._injected:5.1f} s{limit} |"
+        text = f"{self._name} | {self._phase} |{clock} {self._event}"
+        plain = "".join(char if char.isprintable() else " " for char in text)
+        self._write(CLEAR + plain[: shutil.get_terminal_size().columns - 1])
+
+    def end(self) -> None:
+        """The drill is over: the line goes."""
+        self._write(CLEAR)
+
+    def _write(self, text: str) -> None:
+        with self._lock:
+            try:
+                # A terminal that takes nothing (stopped by Ctrl-S, say) must not stop a drill with its fault on.
+                if select.select([], [self._descriptor], [], 0)[1]:
+                    os.write(self._descriptor, text.encode())
+            except (OSError, ValueError):
+                # A terminal that went away must not end a drill.
+                return

@@ -1,0 +1,54 @@
+"""What a drill would do, for people: the page of a dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sevdrill.plan import Plan, demanded
+from sevdrill.severity import LIMITS
+from sevdrill.units import Duration
+
+__all__ = ["plan_page"]
+
+
+def plan_page(plan: Plan, shown: str) -> Iterator[str]:
+    """Services, faults, blast radius, steps, targets with their sources, and the time that it may take."""
+    scenario, policy = plan.scenario, plan.policy
+    yield f"{scenario.drill} ({shown}; {scenario.severity}, policy {policy.policy})"
+    services = sorted(
+        {name for step in (*scenario.investigate, *scenario.respond, *scenario.close) for name in step.services}
+    )
+    yield f"  blast radius: {', '.join(plan.touched) or 'nothing is broken'}"
+    yield f"  the runbook acts on: {', '.join(services) or 'nothing'}"
+    if scenario.load is not None:
+        yield f"  load: {scenario.load.users} users of {scenario.load.locustfile}"
+    steady = scenario.steady_state
+    yield f"  steady state: {', '.join(p.title for p in steady.probes)}; for {steady.hold}, every {steady.every}"
+    if scenario.quiet is not None:
+        yield f"  quiet: nothing may page for {scenario.quiet.for_}"
+    for fault in scenario.inject:
+        times = [f"after {fault.after}"] if fault.after else []
+        times += [f"for {fault.for_}"] if fault.for_ is not None else []
+        yield f"  fault: {' '.join([fault.title, *times])}; undone at the latest after {fault.max}"
+    yield from (f"  effect: {probe.title}" for probe in scenario.effect)
+    yield from (f"  detect: {detector.title}" for detector in scenario.detect)
+    for part in ("investigate", "respond", "close"):
+        yield from (f"  {part}: {step.title} (at most {step.timeout})" for step in getattr(scenario, part))
+    yield from (f"  verify: {check.title}" for check in plan.checks)
+    if scenario.quiet is None:
+        wanted = demanded(scenario)
+        for key, target in plan.targets.items():
+            if key in LIMITS and key in wanted:
+                derived = ", derived from the response time" if target.derived else ""
+                note = f"; {target.note}" if target.note else ""
+                yield f"  target: {key} within {target.limit} ({target.source}{derived}{note})"
+    yield f"  time budget: at most {_budget(plan)} from the injection"
+
+
+def _budget(plan: Plan) -> Duration:
+    scenario = plan.scenario
+    # Each step has its own patience, so a runbook that hangs may go beyond the limit.
+    steps = sum(step.timeout for step in (*scenario.respond, *scenario.close))
+    checks = max((check.within for check in plan.checks), default=Duration(0))
+    quiet = scenario.quiet.for_ if scenario.quiet is not None else Duration(0)
+    return Duration((plan.limit if scenario.quiet is None else quiet) + steps + checks)

@@ -1,0 +1,77 @@
+"""What the terminal shows: a table of the run, and a page on each drill that did not pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+__all__ = ["page", "table"]
+
+COLUMNS = ("detect", "respond", "rollback", "mitigate", "recover")
+
+
+def table(drills: Sequence[dict[str, Any]]) -> list[str]:
+    """A row a drill: its outcome, and each time against its limit. ``drills`` are summaries."""
+    header = ["drill", "outcome", "severity", *COLUMNS]
+    rows = [header]
+    for drill in drills:
+        targets = {target["target"]: target for target in drill["targets"]} if drill["injected"] else {}
+        cells = [_cell(targets.get(key)) for key in COLUMNS]
+        rows.append([drill["drill"], drill["outcome"].upper(), drill["severity"], *cells])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    derived = [t for drill in drills for t in drill["targets"] if t["derived"] and t["met"] is not None]
+    if derived:
+        lines.append("* this limit is derived from the SOP's response time; the SOP gives none of its own")
+    return lines
+
+
+def _cell(target: dict[str, Any] | None) -> str:
+    if target is None or target["met"] is None:
+        return "-"
+    limit = f"{_short(target['limit'])}{'*' if target['derived'] else ''}"
+    if target["measured"] is None:
+        return f"never/{limit} MISS"
+    return f"{_short(target['measured']['hi'])}/{limit}{'' if target['met'] else ' MISS'}"
+
+
+def _short(seconds: float) -> str:
+    if seconds < 1:
+        return f"{seconds * 1000:.0f}ms"
+    if seconds < 120:
+        return f"{seconds:.1f}s".replace(".0s", "s")
+    return f"{seconds / 60:g}m" if seconds < 7200 else f"{seconds / 3600:g}h"
+
+
+def page(drill: dict[str, Any]) -> Iterator[str]:
+    """What was expected of one drill and what happened, for people; text from services brings no terminal escapes."""
+    for line in _page(drill):
+        yield "".join(char if char.isprintable() else " " for char in line)
+
+
+def _page(drill: dict[str, Any]) -> Iterator[str]:
+    where = f"{drill['severity']}, policy {drill['policy']}, {drill['stack']}"
+    yield f"{drill['outcome'].upper()}: {drill['drill']} ({where})"
+    for reason in drill["reasons"]:
+        first, *rest = reason.splitlines()
+        yield f"  - {first}"
+        yield from (f"    {line}" for line in rest)
+    if drill["outcome"] in ("invalid", "aborted") and not drill["injected"]:
+        return
+    measured = [t for t in drill["targets"] if t["measured"] is not None or t["met"] is False]
+    if measured:
+        yield "  times from injected:"
+    for target in measured:
+        time = target["measured"]
+        seen = f"{time['hi']:.2f} s (±{(time['hi'] - time['lo']) / 2:.2f} s)" if time else "never"
+        verdict = {True: "met", False: "MISSED", None: ""}[target["met"]]
+        origin = f"{target['source']}{', derived from the response time' if target['derived'] else ''}"
+        yield f"    {target['target']:<9} {seen:<20} limit {_short(target['limit']):<6} {verdict:<7} ({origin})"
+    if drill["steps"]:
+        yield "  steps:"
+    for step in drill["steps"]:
+        yield f"    {'ok  ' if step['ok'] else 'FAIL'} {step['step']}: {step['proof']}"
+    if drill["checks"]:
+        yield "  checks:"
+    for check in drill["checks"]:
+        yield f"    {check['result']:<7} {check['check']}: {check['why']}"

@@ -1,0 +1,409 @@
+"""The only wiring: picks stack, policy and journal, and runs drills. pytest and the command line both use it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import itertools
+import json
+import os
+import re
+import secrets
+import select
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from sevdrill.calls import CALLS
+from sevdrill.clock import Clock, SystemClock
+from sevdrill.diagnostics import LoadedDrill, check_targets
+from sevdrill.engine import Engine, Settings
+from sevdrill.errors import Refused, RunError, SevdrillError, StackError
+from sevdrill.healing import heal_all
+from sevdrill.journal import Journal
+from sevdrill.judge import Verdict, judge
+from sevdrill.load import LoadGenerator
+from sevdrill.messages import Announcer
+from sevdrill.plan import Plan, make_plan
+from sevdrill.ports import Endpoints, Evidence, Load, Messages, Ports
+from sevdrill.reports.postmortem import postmortem
+from sevdrill.reports.summary import summary
+from sevdrill.scenario import Kinds, Scenario, scenario_model
+from sevdrill.severity import Policy, load_policy
+from sevdrill.shield import Shield
+from sevdrill.stacks.compose import ComposeConfig, ComposeStack
+from sevdrill.timeline import Interval, Line, RunLine, Timeline, TimelineWriter
+
+__all__ = ["DrillSession", "Options", "RunResult", "load_and_check", "rejudge", "review", "write_run_summary"]
+
+TIMELINE = "timeline.jsonl"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a session was asked for."""
+
+    root: Path
+    stack_files: tuple[Path, ...]
+    policy: str = "sop-001"
+    project: str = ""
+    """Name of the stack to use, and to leave up; a fresh one when empty."""
+    allow_remote: str | None = None
+    """Host of the container engine of another machine that may be used; by default none may."""
+    keep: bool = False
+    patience: float = 60.0
+    state_dir: Path = Path(".sevdrill")
+    runs_dir: Path = Path("drill-runs")
+    worker: str = ""
+    """Name of the xdist worker; each has a stack of its own."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One drill that was run and judged."""
+
+    verdict: Verdict
+    summary: dict[str, Any]
+    folder: Path
+
+
+def load_and_check(loaded: LoadedDrill, policy: Policy) -> None:
+    """Hold a drill's targets against the policy.
+
+    Raises:
+        DrillFileError: a target is looser than the policy's.
+    """
+    targets = policy.targets(loaded.scenario.severity)
+    check_targets(loaded, {key: target.limit for key, target in targets.items()}, policy.policy)
+
+
+def _scenario_of(timeline: Timeline, folder: Path, kinds: Kinds | None) -> Scenario:
+    try:
+        return scenario_model((kinds or Kinds.default()).with_(CALLS)).model_validate(timeline.run.scenario)
+    except ValidationError as error:
+        mistake = error.errors(include_url=False)[0]
+        raise RunError(
+            f"{folder / TIMELINE}:1: the drill in it cannot be read "
+            f"({'.'.join(map(str, mistake['loc'])) or 'drill'}: {mistake['msg']}); the file was changed, "
+            "or its drill uses kinds that are not here (--conftest FILE names the conftest.py that has them)"
+        ) from None
+
+
+def rejudge(folder: Path, policy_name: str | None = None, kinds: Kinds | None = None) -> RunResult:
+    """Judge a run again from its timeline alone, under the policy it ran with or another.
+
+    Raises:
+        RunError: the timeline cannot be read.
+        PolicyError: there is no such policy.
+    """
+    timeline = Timeline.load(folder / TIMELINE)
+    policy = load_policy(policy_name or timeline.run.policy)
+    verdict = judge(timeline, _scenario_of(timeline, folder, kinds), policy)
+    result = summary(verdict, timeline)
+    result["policy"] = policy.policy
+    return RunResult(verdict, result, folder)
+
+
+def review(folder: Path, kinds: Kinds | None = None) -> RunResult:
+    """Judge a run by its own policy and write its reports, from its timeline alone.
+
+    Raises:
+        RunError: the timeline cannot be read.
+        PolicyError: its policy is not there any more.
+    """
+    timeline = Timeline.load(folder / TIMELINE)
+    policy = load_policy(timeline.run.policy)
+    scenario = _scenario_of(timeline, folder, kinds)
+    verdict = judge(timeline, scenario, policy)
+    result = RunResult(verdict, summary(verdict, timeline), folder)
+    (folder / "summary.json").write_text(json.dumps(result.summary, indent=2) + "\n", encoding="utf-8")
+    (folder / "postmortem.md").write_text(postmortem(timeline, scenario, policy, verdict), encoding="utf-8")
+    return result
+
+
+def _collect(ports: Ports, folder: Path, began: float) -> None:
+    """Collect evidence since ``began`` (monotonic seconds), with a manifest of SHA-256 sums."""
+    if Evidence not in ports:
+        return
+    try:
+        files = ports[Evidence].collect(folder, Interval(began, began))
+    except SevdrillError as error:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "errors.txt").write_text(f"{error}\n", encoding="utf-8")
+        files = [folder / "errors.txt"]
+    sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}" for file in sorted(files)]
+    (folder / "MANIFEST.sha256").write_text("\n".join(sums) + "\n", encoding="utf-8")
+
+
+def write_run_summary(folder: Path, drills: list[dict[str, Any]]) -> None:
+    """Write `summary.json`: every drill of a run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "summary.json").write_text(
+        json.dumps({"version": 1, "drills": drills}, indent=2) + "\n", encoding="utf-8"
+    )
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "drill"
+
+
+@dataclass
+class DrillSession:
+    """Runs drills on one stack, one after another; everything it started ends with `close`."""
+
+    options: Options
+    shield: Shield
+    run_folder: Path
+    clock: Clock = field(default_factory=SystemClock)
+    say: Callable[[str], None] = lambda text: None
+
+    def __post_init__(self) -> None:
+        self.policy = load_policy(self.options.policy)
+        self._stack: ComposeStack | None = None
+        self._journal: Journal | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._lock: int | None = None
+        self._broken: SevdrillError | None = None
+        self._dirty = False
+        self._unhealed = False
+        self.last: RunResult | None = None
+        self._stays = bool(self.options.keep or self.options.project)
+
+    def run(self, loaded: LoadedDrill, listener: Callable[[Line], None] | None = None) -> RunResult:
+        """Run one drill on the stack, which is started when it is not up, and judge it.
+
+        Raises:
+            StackError: the stack could not be started.
+            Unsupported: the stack cannot do what the drill asks.
+            KeyboardInterrupt: the run was interrupted; everything was undone first.
+        """
+        self.last = None
+        stack = self._ready_stack()
+        scenario = loaded.scenario
+        plan = make_plan(scenario, self.policy, stack.ports())
+        folder = self._folder(loaded)
+        timeline = TimelineWriter(folder / TIMELINE, self.clock, listener=listener)
+        try:
+            timeline.write(
+                RunLine(
+                    drill=scenario.drill,
+                    severity=scenario.severity,
+                    policy=self.options.policy,
+                    stack=f"compose, project {stack.project}",
+                    wall=self.clock.wall().isoformat(timespec="milliseconds"),
+                    file=str(loaded.path),
+                    scenario=scenario.dump(),
+                )
+            )
+            ports = self._ports(stack.ports(), loaded, folder, timeline)
+            assert self._journal is not None
+            engine = Engine(
+                plan, ports, timeline, self._journal, self.shield, self.clock, Settings(patience=self.options.patience)
+            )
+            began = self.clock.now()
+            try:
+                engine.run()
+            finally:
+                self._dirty |= engine.dirty
+                with self.shield.shielded():
+                    _collect(ports, folder / "evidence", began)
+        finally:
+            with self.shield.shielded():
+                timeline.close()
+                result = self.last = review(folder, scenario.kinds)
+        return result
+
+    def _folder(self, loaded: LoadedDrill) -> Path:
+        name = _slug(loaded.name or loaded.path.stem)
+        for count in itertools.count(1):
+            folder = self.run_folder / (name if count == 1 else f"{name}-{count}")
+            try:
+                folder.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            break
+        return folder
+
+    def _ports(self, ports: Ports, loaded: LoadedDrill, folder: Path, timeline: TimelineWriter) -> Ports:
+        scenario = loaded.scenario
+        brought: dict[type, object] = {Messages: Announcer(scenario, self.policy, timeline, self.clock)}
+        if scenario.load is not None:
+            spec = scenario.load
+            steps = (*scenario.respond, *scenario.close)
+            entry = self._entry()
+            brought[Load] = LoadGenerator(
+                loaded.path.parent / spec.locustfile,
+                lambda: ports[Endpoints].url(entry).rstrip("/"),
+                folder / "load",
+                self.clock,
+                users=spec.users,
+                spawn_rate=spec.spawn_rate,
+                # Room for prepare and steady state before the fault, for steps that overrun the limit, and for verify.
+                limit=scenario.limit + 3 * self.options.patience + sum(step.timeout for step in steps) + 60,
+            )
+        return ports.with_(brought)
+
+    def _entry(self) -> str:
+        assert self._stack is not None
+        if not self._stack.settings.entry:
+            raise StackError(
+                "the stack does not say where its users come in, so there can be no load: "
+                "add the URL to its compose file, such as `x-sevdrill: {entry: http://app:3000}`"
+            )
+        return self._stack.settings.entry
+
+    @property
+    def stack(self) -> ComposeStack:
+        """The stack, which is started when no drill has begun it yet.
+
+        One that is there is given as it is, broken or not: to bring it up in the middle of a drill would cure it.
+
+        Raises:
+            StackError: the stack could not be started.
+        """
+        return self._stack or self._ready_stack()
+
+    def preview(self, loaded: LoadedDrill) -> Plan:
+        """The plan of a drill on this stack; starts nothing and touches nothing.
+
+        Raises:
+            Unsupported: the stack cannot do what the drill asks.
+            StackError: the stack's files cannot be read.
+        """
+        config = ComposeConfig(self.options.stack_files, "sevdrill-plan", self.options.state_dir)
+        return make_plan(
+            loaded.scenario,
+            self.policy,
+            ComposeStack(config, self.clock, allow_remote=self.options.allow_remote).ports(),
+        )
+
+    # -- the stack ----------------------------------------------------------------------------------------------------
+
+    def _ready_stack(self) -> ComposeStack:
+        if self._broken is not None:
+            # What stopped the first drill would stop every other, minutes later each.
+            raise self._broken
+        try:
+            return self._start()
+        except SevdrillError as error:
+            self._broken = error
+            raise
+        except OSError as error:
+            where = self.options.state_dir
+            self._broken = StackError(f"sevdrill's own files cannot be written ({error}); look at the folder {where}")
+            raise self._broken from None
+
+    def _start(self) -> ComposeStack:
+        if self._stack is None:
+            for line in heal_all(self.options.state_dir, self.clock):
+                self.say(f"healed what an earlier run left: {line}")
+            project = self._project()
+            self._lock_stack(project)
+            config = ComposeConfig(self.options.stack_files, project, self.options.state_dir)
+            stack = ComposeStack(config, self.clock, allow_remote=self.options.allow_remote)
+            # Before anything is started: what is started must not outlive us unnoticed.
+            run = f"{self.run_folder.name}-{os.getpid()}"
+            with self.shield.shielded():
+                self._journal = Journal(self.options.state_dir, run, self.clock, stack.descriptor(), keep=self._stays)
+                self._stack = stack
+                self._watch()
+        elif self._dirty:
+            self.say(f"the stack {self._stack.project} is dirty; it is recreated")
+            self._take_down(self._stack)
+            self._dirty = False
+        if not self._stack.is_up():
+            self._stack.up()
+        return self._stack
+
+    def _project(self) -> str:
+        if self.options.project:
+            # Two workers never share a stack.
+            return "-".join(filter(None, (self.options.project, self.options.worker)))
+        if self.options.keep:
+            return "-".join(filter(None, ("sevdrill", _slug(self.options.root.name), self.options.worker)))
+        return "-".join(filter(None, ("sevdrill", secrets.token_hex(4), self.options.worker)))
+
+    def _lock_stack(self, project: str) -> None:
+        folder = self.options.state_dir / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{project}.lock"
+        self._lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(self._lock, 100).decode(errors="replace").strip()
+            os.close(self._lock)
+            self._lock = None
+            raise Refused(
+                f"the stack {project} is in use by the run with process id {holder or 'unknown'}; "
+                "wait for it, or use another stack with --drill-project"
+            ) from None
+        os.truncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+
+    def _watch(self) -> None:
+        assert self._journal is not None
+        log = (self.options.state_dir / "watchdog.log").open("ab")
+        with log:
+            self._watchdog = subprocess.Popen(
+                [sys.executable, "-m", "sevdrill.watchdog", str(self._journal.path.absolute()), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        assert self._watchdog.stdout is not None
+        with self._watchdog.stdout as output:
+            ready = select.select([output], [], [], 30)[0] and output.readline() == b"ready\n"
+        if not ready:
+            raise StackError(f"the watchdog did not start, so nothing is injected; see {log.name}")
+
+    def close(self) -> None:
+        """Take the stack down, unless it is to stay up and is clean; end the watchdog; let go of every lock.
+
+        Raises:
+            StackError: the stack could not be taken down; its journal stays, and ``sevdrill heal`` tries again.
+        """
+        with self.shield.shielded():
+            try:
+                self._close_stack()
+            finally:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        journal, watchdog, lock = self._journal, self._watchdog, self._lock
+        self._journal = self._watchdog = self._lock = None
+        try:
+            # A journal that stays is for the watchdog, which must outlive us, and for `sevdrill heal`.
+            if (journal is None or journal.close(unhealed=self._unhealed)) and watchdog is not None:
+                watchdog.wait(60)
+        except subprocess.TimeoutExpired:
+            self.say("the watchdog did not end within a minute; it ends by itself when nothing is owed any more")
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+    def _take_down(self, stack: ComposeStack) -> None:
+        self._unhealed = True
+        stack.down()
+        self._unhealed = False
+        if self._journal is not None:
+            self._journal.forgive()
+
+    def _close_stack(self) -> None:
+        stack, self._stack = self._stack, None
+        if stack is None:
+            return
+        if self._dirty and self._stays:
+            self.say(f"the stack {stack.project} is dirty; it is taken down, and started anew when it is used again")
+        if self._dirty or not self._stays:
+            self._take_down(stack)
+        else:
+            self.say(f"the stack {stack.project} is left up; take it down with: sevdrill down {stack.project}")
+            for line in stack.reach():
+                self.say(f"  {line}")

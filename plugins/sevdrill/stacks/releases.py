@@ -1,0 +1,102 @@
+"""Releases of a Compose stack's services: which runs, which ran, and how another one is deployed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sevdrill.clock import Clock
+from sevdrill.errors import StackError
+from sevdrill.stacks.engine import tail
+from sevdrill.stacks.project import Project
+from sevdrill.stacks.settings import meant
+
+__all__ = ["ComposeReleases"]
+
+DEPLOY = 120.0
+"""Seconds that a deployment may take."""
+
+
+class ComposeReleases:
+    """Deploy releases and remember in which order."""
+
+    def __init__(self, project: Project, releases: Mapping[str, Mapping[str, str]], clock: Clock) -> None:
+        self._project, self._releases, self._clock = project, releases, clock
+        self._file = project.folder / "releases.jsonl"
+
+    def releases(self, service: str) -> dict[str, str]:
+        """Known releases of the service, each with its image."""
+        return dict(self._releases.get(service, {}))
+
+    def deployed(self, service: str) -> dict[str, str]:
+        """The release that each running replica was made from, by replica name; an unknown image by its tag."""
+        engine = self._project.engine
+        running = [container for container in self._project.containers(service) if container.running]
+        # Inspected: the engine's list shows an image's id instead of its name once the name has moved on.
+        return {c.name: self._name(service, str(engine.inspect(c.id)["Config"]["Image"])) for c in running}
+
+    def history(self, service: str) -> list[str]:
+        """Releases in the order in which they were deployed, the present one last."""
+        return [entry["release"] for entry in self._entries() if entry["service"] == service]
+
+    def deploy(self, service: str, release: str) -> None:
+        """Replace every replica of the service by one of ``release``; again and again if need be.
+
+        Raises:
+            StackError: there is no such release or image, or the replicas could not be replaced.
+        """
+        runs_as, known = self._project.service(service).runs_as, self.releases(service)
+        if release not in known:
+            raise StackError(
+                f'{service} has no release "{release}"{meant(release, known)} '
+                f"(x-sevdrill.releases has: {', '.join(known) or 'none'})"
+            )
+        if self._project.engine.image_ports(known[release]) is None:
+            raise StackError(f"release {release} of {service} cannot be deployed: there is no image {known[release]}")
+        with self._project.changing():
+            document = self._project.read()
+            document["services"][runs_as]["image"] = known[release]
+            self._project.write(document)
+            if self.history(service)[-1:] != [release]:
+                self._append(service, release, known[release])
+            self._project.engine.remove_drafts(self._project.name)
+            command = ("up", "-d", "--no-deps", "--no-build", "--pull", "never", runs_as)
+            done = self._project.compose(*command, timeout=DEPLOY, finish=True)
+            # Once more where a replica does not run: the engine may just have ended a stop that an interrupted change
+            # had asked for. A release that cannot run is as dead after that.
+            if done.code == 0 and not all(container.running for container in self._project.containers(service)):
+                done = self._project.compose(*command, timeout=DEPLOY, finish=True)
+        if done.code != 0:
+            raise StackError(f"release {release} of {service} could not be deployed: {tail(done.err)}")
+
+    def begin(self, images: Mapping[str, str]) -> None:
+        """Start the history anew with the releases that the stack is started with; ``images`` by service."""
+        self._file.unlink(missing_ok=True)
+        for service in self._releases:
+            self._append(service, self._name(service, images[service]), images[service])
+
+    def _name(self, service: str, image: str) -> str:
+        named = next((name for name, other in self._releases.get(service, {}).items() if other == image), None)
+        if named is not None:
+            return named
+        _, colon, tag = image.rpartition("/")[2].rpartition(":")
+        return tag if colon else "latest"
+
+    def _append(self, service: str, release: str, image: str) -> None:
+        entry = {"service": service, "release": release, "image": image, "at": self._clock.wall().isoformat()}
+        with self._file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry) + "\n")
+
+    def _entries(self) -> list[dict[str, Any]]:
+        try:
+            lines = self._file.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        entries = []
+        for line in lines:
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                continue  # a line that was cut off when its writer was killed
+        return entries

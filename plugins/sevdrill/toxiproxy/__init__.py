@@ -1,0 +1,1 @@
+"""Toxiproxy: the guarded client of its HTTP API."""

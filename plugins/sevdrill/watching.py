@@ -1,0 +1,144 @@
+"""What the engine watches while a drill runs: probes, alerts and the pager, each sampled on a thread of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from sevdrill.checks.alerts import matches
+from sevdrill.plan import alert_series, effect_series, steady_series
+from sevdrill.ports import Load, Monitoring, Page, Pager, Ports, Reading
+from sevdrill.sampling import Sampler
+from sevdrill.scenario import Scenario
+from sevdrill.stretches import last_stretch
+from sevdrill.timeline import Interval, PageLine, TimelineWriter
+
+__all__ = ["Watching"]
+
+
+class Watching:
+    """The samplers of a run, and what their last samples say.
+
+    ``poll`` is the pause between two looks at an alert or the pager, in seconds.
+    """
+
+    def __init__(self, scenario: Scenario, ports: Ports, timeline: TimelineWriter, poll: float) -> None:
+        self._scenario, self._ports, self._timeline, self._poll = scenario, ports, timeline, poll
+        self.samplers: dict[str, Sampler] = {}
+        self._last_page = 0
+        self._before_pages = 0.0
+
+    def begin(self, series: str, look: Callable[[], Reading], every: float) -> None:
+        """Sample something from now on."""
+        self.samplers[series] = Sampler(series, look, every, self._timeline)
+        self.samplers[series].start()
+
+    def end(self, series: str) -> None:
+        """Sample it no more."""
+        self.samplers.pop(series).end()
+
+    def begin_monitoring(self) -> None:
+        """Watch whether the monitoring is alive."""
+
+        def look() -> Reading:
+            alive, why = self._ports[Monitoring].alive()
+            return Reading(ok=alive, why=why)
+
+        self.begin("monitoring", look, 0.5)
+
+    def begin_all(self) -> None:
+        """Watch everything that the drill names."""
+        every = self._scenario.steady_state.every
+        for series, probe in {**steady_series(self._scenario), **effect_series(self._scenario)}.items():
+            self.begin(series, partial(probe.read, self._ports), every)
+        if Monitoring in self._ports:
+            for series, detector in alert_series(self._scenario).items():
+                self.begin(series, partial(self._firing, detector.alert, detector.labels), self._poll)
+        if Pager in self._ports:
+            self._last_page = max((page.id for page in self._ports[Pager].pages(0)), default=0)
+            self._before_pages = self._timeline.now()
+            self.begin("pager", self._read_pager, self._poll)
+
+    def end_load_probes(self) -> None:
+        """Sample no more what needs users: without them their window is empty, and empty is bad."""
+        for series, probe in steady_series(self._scenario).items():
+            if Load in probe.needs and series in self.samplers:
+                self.end(series)
+
+    def end_all(self) -> None:
+        """Sample nothing more."""
+        for sampler in self.samplers.values():
+            sampler.end()
+
+    # -- what the last samples say --------------------------------------------------------------------------------
+
+    def is_(self, series: str, wanted: bool) -> bool:
+        """Whether the last sample says so; unknown says neither."""
+        samples = self.samplers[series].samples
+        return bool(samples) and samples[-1].ok is wanted
+
+    def why(self, series: str) -> str:
+        """What the last sample saw."""
+        samples = self.samplers[series].samples if series in self.samplers else []
+        return samples[-1].why if samples else ""
+
+    def held(self) -> bool:
+        """Whether every steady-state probe has been good for `hold`, up to now."""
+        return all(self._held(series) for series in self.samplers if series.startswith("steady:"))
+
+    def steady_since(self, moment: float) -> bool:
+        """Whether every steady-state probe was good when it last looked, and that was after ``moment``."""
+        steady = [sampler for series, sampler in self.samplers.items() if series.startswith("steady:")]
+        return all(s.samples and s.samples[-1].ok and s.samples[-1].start >= moment for s in steady)
+
+    def ready(self) -> bool:
+        """Whether a fault may be injected: steady, no symptom, no alert, monitoring and pager alive."""
+        return self.held() and not self._unready()
+
+    def _unready(self) -> list[str]:
+        bad = [s for s in self.samplers if s.startswith(("effect:", "alert:")) and not self.is_(s, False)]
+        return bad + [s for s in ("monitoring", "pager") if s in self.samplers and not self.is_(s, True)]
+
+    def why_not_ready(self) -> str:
+        """What stands against an injection, for people."""
+        bad = [s for s in self.samplers if s.startswith("steady:") and not self.is_(s, True)] + self._unready()
+        named = "; ".join(f"{s.split(':', 2)[-1]}: {self.why(s) or 'is so already'}" for s in bad)
+        return named or "its probes did not hold long enough"
+
+    def detected(self, since: float) -> bool:
+        """Whether one of the alerts has fired since a moment, and every stated effect was felt.
+
+        An answer that comes before what the drill says that users feel would cure nothing.
+        """
+
+        def seen(kind: str) -> list[bool]:
+            chosen = [sampler.samples for name, sampler in self.samplers.items() if name.startswith(kind)]
+            return [any(s.ok and s.end >= since for s in samples) for samples in chosen]
+
+        alerts = seen("alert:")
+        return (not alerts or any(alerts)) and all(seen("effect:"))
+
+    def _held(self, series: str) -> bool:
+        sampler = self.samplers[series]
+        stretch = last_stretch(sampler.samples, sampler.every)
+        if stretch is None or stretch.length < self._scenario.steady_state.hold:
+            return False
+        return self._timeline.now() - stretch.last.end <= 2 * sampler.every + 1
+
+    def _firing(self, alert: str, labels: dict[str, str]) -> Reading:
+        firing = [a for a in self._ports[Monitoring].alerts() if matches(alert, labels, a.name, dict(a.labels))]
+        return Reading(ok=bool(firing), why="" if firing else "does not fire")
+
+    def _read_pager(self) -> Reading:
+        pages = self._ports[Pager].pages(self._last_page)
+        now = self._timeline.now()
+        for page in pages:
+            self._last_page = max(self._last_page, page.id)
+            self._timeline.write(_page_line(page, Interval(self._before_pages, now)))
+        self._before_pages = now
+        return Reading(ok=True, value=float(len(pages)))
+
+
+def _page_line(page: Page, seen: Interval) -> PageLine:
+    alerts = [dict(alert) for alert in page.alerts]
+    return PageLine(id=page.id, kind=page.kind, status=page.status, lo=seen.lo, hi=seen.hi, alerts=alerts)

@@ -1,0 +1,83 @@
+"""One run of the engine on a toy stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import made_up
+from toy_stack import ToyStack, toy_ports
+
+from sevdrill.clock import SystemClock
+from sevdrill.engine import Engine, Settings
+from sevdrill.journal import Journal, JournalFile
+from sevdrill.judge import Verdict, judge
+from sevdrill.plan import make_plan
+from sevdrill.ports import Ports
+from sevdrill.severity import load_policy
+from sevdrill.shield import Shield
+from sevdrill.timeline import RunLine, Timeline, TimelineWriter
+
+DRILL: dict[str, Any] = {
+    "drill": "Toy database down",
+    "severity": "SEV-1",
+    "targets": {"detect": "5s", "mitigate": "5s", "recover": "5s"},
+    "load": {"locustfile": "x.py", "ledger": "orders"},
+    "steady_state": {
+        "hold": "150ms",
+        "every": "20ms",
+        "probes": [{"probe": "load", "error_rate": {"below": "1%"}}],
+    },
+    "inject": [{"fault": "container.kill", "service": "db"}],
+    "detect": [{"alert": "DatabaseDown"}],
+    "respond": [
+        {"action": "announce", "status": "investigating"},
+        {"action": "restart", "service": "db", "timeout": "1s"},
+    ],
+    "verify": [{"check": "no_lost_writes", "ledger": "orders", "within": "100ms"}, {"check": "paged_once"}],
+    "limit": "6s",
+}
+QUICK = Settings(patience=1.0, effect=0.5, poll=0.02)
+
+
+class Run:
+    def __init__(self, folder: Path, stack: ToyStack, *, ports: Ports | None = None, **changes: Any) -> None:
+        ports = ports or toy_ports(stack)
+        self.stack = stack
+        self.scenario = made_up.scenario(DRILL, **changes)
+        self.policy = load_policy("sop-001")
+        clock = SystemClock()
+        self.shield = Shield()
+        self.writer = TimelineWriter(folder / "run" / "timeline.jsonl", clock)
+        self.writer.write(
+            RunLine(
+                drill=self.scenario.drill,
+                severity="SEV-1",
+                policy="sop-001",
+                stack="toy",
+                wall="2026-01-01T00:00:00+00:00",
+                scenario=self.scenario.dump(),
+            )
+        )
+        self.journal = Journal(folder / "state", "run", clock, {"project": "toy"}, keep=True)
+        plan = make_plan(self.scenario, self.policy, ports)
+        self.engine = Engine(plan, ports, self.writer, self.journal, self.shield, clock, QUICK)
+
+    def run(self) -> Verdict:
+        try:
+            self.engine.run()
+        finally:
+            self.writer.close()
+        return self.verdict()
+
+    def verdict(self) -> Verdict:
+        return judge(self.timeline, self.scenario, self.policy)
+
+    @property
+    def timeline(self) -> Timeline:
+        return Timeline.load(self.writer.path)
+
+    def debts(self) -> set[str]:
+        journal = JournalFile.read(self.journal.path)
+        assert journal is not None
+        return set(journal.debts)

@@ -1,0 +1,3 @@
+"""The application's drills belong to a project of its own."""
+
+collect_ignore = ["app"]

@@ -1,0 +1,68 @@
+"""The live line, on a pseudo-terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import tty
+
+import made_up
+from made_up import DATABASE_DOWN, incident, scenario
+
+from sevdrill.progress import CLEAR, Progress
+from sevdrill.severity import load_policy
+from sevdrill.timeline import FaultLine, Note
+
+
+def _read(descriptor: int) -> str:
+    os.set_blocking(descriptor, False)
+    text = b""
+    while True:
+        try:
+            text += os.read(descriptor, 65536)
+        except BlockingIOError:
+            return text.decode()
+
+
+def test_the_line_tells_phase_clock_and_last_event() -> None:
+    reader, writer = pty.openpty()
+    tty.setraw(writer)
+    drill = scenario(DATABASE_DOWN)
+    progress = Progress(writer)
+    progress.begin(drill.drill, drill, load_policy("sop-001"))
+    lines = ""
+    for line in incident(drill):
+        progress.line(line)
+        lines += _read(reader)
+    progress.end()
+    shown = (lines + _read(reader)).split(CLEAR)
+    assert shown[0] == ""
+    assert shown[-1] == ""
+    assert any("| detect |" in line and "of 30s to detect" in line for line in shown)
+    assert any("DatabaseDown fires" in line for line in shown)
+    assert any("restart db: done" in line for line in shown)
+    assert not any("\n" in line for line in shown)
+    os.close(reader)
+    os.close(writer)
+
+
+def test_text_from_services_brings_no_terminal_escapes() -> None:
+    reader, writer = pty.openpty()
+    tty.setraw(writer)
+    progress = Progress(writer)
+    drill = made_up.scenario(DATABASE_DOWN)
+    progress.begin(drill.drill, drill, load_policy("sop-001"))
+    progress.line(FaultLine(t=1, index=0, fault="x", title="\x1b[31mred\x07\n", event="on"))
+    assert "\x1b[31m" not in _read(reader)
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_terminal_that_went_away_does_not_end_a_drill() -> None:
+    reader, writer = pty.openpty()
+    progress = Progress(writer)
+    os.close(reader)
+    progress.line(Note(t=1, text="x"))
+    os.close(writer)
+    progress.line(Note(t=2, text="x"))
+    progress.end()
