@@ -51,15 +51,22 @@ if SABOTAGE == "no-op":
 """
 
 
+def run_folders(root: Path) -> set[Path]:
+    return set((root / "drill-runs").glob("*"))
+
+
 def docker(*arguments: str) -> str:
     return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 class Result:
-    def __init__(self, code: int, output: str, root: Path) -> None:
+    """What one run of pytest left: its exit code, its output, and the one new folder under drill-runs."""
+
+    def __init__(self, code: int, output: str, root: Path, before: set[Path]) -> None:
         self.code, self.output = code, output
-        folders = sorted((root / "drill-runs").glob("*"), key=lambda path: path.stat().st_mtime)
-        self.folder = folders[-1] if folders else root
+        # A run that ends before its first drill leaves none: then nothing of an earlier run may speak for it.
+        new = run_folders(root) - before
+        self.folder = new.pop() if new else root / "drill-runs" / "none"
         summaries = list(self.folder.glob("*/summary.json"))
         self.drill: dict[str, Any] = json.loads(summaries[0].read_text(encoding="utf-8")) if summaries else {}
 
@@ -106,6 +113,7 @@ class DrillRoot:
         command = [sys.executable, "-m", "pytest", str(path), "--drill-project", self.project, *options]
         environment = {**os.environ, "SABOTAGE": sabotage}
         environment.pop("PYTEST_CURRENT_TEST", None)
+        self._before = run_folders(self.folder)
         return subprocess.Popen(
             command,
             cwd=self.folder,
@@ -118,13 +126,11 @@ class DrillRoot:
         )
 
     def run(self, path: Path, *options: str, sabotage: str = "") -> Result:
-        process = self.start(path, *options, sabotage=sabotage)
-        output, _ = process.communicate(timeout=400)
-        return Result(process.returncode, output, self.folder)
+        return self.finish(self.start(path, *options, sabotage=sabotage), timeout=400)
 
     def finish(self, process: subprocess.Popen[str], timeout: float = 120) -> Result:
         output, _ = process.communicate(timeout=timeout)
-        return Result(process.returncode, output, self.folder)
+        return Result(process.returncode, output, self.folder, self._before)
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "sevdrill", *arguments]

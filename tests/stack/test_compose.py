@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 import uuid
@@ -280,6 +281,33 @@ def test_a_deploy_that_was_cut_off_does_not_stand_in_the_way(stack, with_child):
     else:
         # The engine may still carry out the stop that the child had asked for; `up` mends that.
         stack.up()
+
+
+RECOVERING = """
+x-sevdrill: {target: staging}
+x-service: &service {image: debian:bookworm-slim, init: true, stop_grace_period: 0s}
+services:
+  dependency:
+    <<: *service
+    command: [sh, -c, "touch /well && exec sleep infinity"]
+    healthcheck: {test: [CMD, test, -e, /well], interval: 200ms, retries: 1}
+  app: {<<: *service, command: [sleep, infinity], depends_on: {dependency: {condition: service_healthy}}}
+"""
+
+
+def test_a_stack_that_is_still_getting_well_is_waited_for(one):
+    stack = one(RECOVERING)
+    stack.up()
+    (dependency,) = names(stack, "dependency")
+    docker("exec", dependency, "rm", "/well")
+    assert wait_until(lambda: not healthy(stack, "dependency"), within=20)
+    well = threading.Timer(1, docker, ("exec", dependency, "touch", "/well"))
+    well.start()
+    try:
+        stack.up()
+    finally:
+        well.join()
+    assert stack.is_up()
 
 
 def test_commands_and_ledgers(stack):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from drill_root import Result, docker, wait_for
+from drill_root import Result, docker, run_folders, wait_for
 
 pytestmark = pytest.mark.stack
 
@@ -114,6 +114,7 @@ class Place:
 
     def run(self, *options: str, **environment: str) -> Result:
         command = [sys.executable, "-m", "pytest", "drills", *options]
+        before = run_folders(self.folder)
         done = subprocess.run(
             command,
             cwd=self.folder,
@@ -123,7 +124,7 @@ class Place:
             text=True,
             timeout=300,
         )
-        return Result(done.returncode, done.stdout, self.folder)
+        return Result(done.returncode, done.stdout, self.folder, before)
 
     def heal(self, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "sevdrill", "heal"]

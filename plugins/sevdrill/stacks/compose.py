@@ -192,6 +192,9 @@ class ComposeStack:
         self._changed = True
         with self._project.changing():
             self._fetch(plain)
+            if self._project.exists:
+                # Compose gives up at once on a dependency that is unhealthy, also on one that is getting well again.
+                await_health(self._project, settings.healthy_within)
             images = {name: str(plain["services"][where.runs_as]["image"]) for name, where in layout.services.items()}
             self._start({name: self._engine.image_ports(images[name]) or [] for name in unknown})
             ailing = await_health(self._project, settings.healthy_within)

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
-from drill_root import Result, docker, wait_for
+from drill_root import Result, docker, run_folders, wait_for
 
 pytestmark = pytest.mark.stack
 APP = Path(__file__).with_name("app")
@@ -123,10 +123,11 @@ class Team:
     def pytest(self, *arguments: str) -> Result:
         command = [sys.executable, "-m", "pytest", *arguments, "-p", "no:cacheprovider", "--drill-project"]
         environment = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
+        before = run_folders(self.folder)
         done = subprocess.run(
             [*command, self.project], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=400
         )
-        return Result(done.returncode, done.stdout + done.stderr, self.folder)
+        return Result(done.returncode, done.stdout + done.stderr, self.folder, before)
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "sevdrill", *arguments]
