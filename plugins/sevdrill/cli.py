@@ -1,4 +1,4 @@
-"""The command line: ``sevdrill judge``, ``validate``, ``kinds``, ``schema``, ``heal``, ``report``, ``down``.
+"""The command line: ``sevdrill judge``, ``validate``, ``kinds``, ``schema``, ``heal``, ``report``, ``down``, and more.
 
 Exit codes: 0 all is well; 1 a drill is not passed, or something could not be healed; 2 the command or a file is wrong.
 """
@@ -76,6 +76,16 @@ def _parser() -> argparse.ArgumentParser:
     down.add_argument("project", metavar="NAME", help="the stack's name, as the run printed it")
     down.add_argument("--state", type=Path, default=Path(".sevdrill"), metavar="DIR", help="default: .sevdrill")
     down.set_defaults(run=_down)
+    toxiproxy = commands.add_parser("toxiproxy", help="run the built-in Toxiproxy by itself; ends on Ctrl-C or SIGTERM")
+    toxiproxy.add_argument(
+        "--listen",
+        default="127.0.0.1:8474",
+        metavar="HOST:PORT",
+        help="where its HTTP API listens (default: %(default)s); with port 0 the line that it prints says where",
+    )
+    toxiproxy.add_argument("--config", type=Path, metavar="FILE", help="proxies to begin with, a JSON array of them")
+    toxiproxy.add_argument("--parent-pid", type=int, metavar="PID", help="end when this process does")
+    toxiproxy.set_defaults(run=_toxiproxy)
     return parser
 
 
@@ -202,4 +212,11 @@ def _down(options: argparse.Namespace) -> int:
 
     ComposeStack.named(options.project, options.state, SystemClock()).down()
     print(f"stack {options.project}: taken down")
+    return 0
+
+
+def _toxiproxy(options: argparse.Namespace) -> int:
+    from sevdrill.toxiproxy.server.serve import serve
+
+    serve(options.listen, options.config, options.parent_pid)
     return 0
