@@ -5,7 +5,16 @@ from __future__ import annotations
 from sevdrill.faults.base import Fault, State
 from sevdrill.faults.change import ChangeDeploy
 from sevdrill.faults.container import ContainerKill, ContainerPause, ContainerStop
-from sevdrill.faults.network import NetworkDown, NetworkLatency, NetworkTimeout
+from sevdrill.faults.network import (
+    NetworkBandwidth,
+    NetworkDown,
+    NetworkLatency,
+    NetworkLimitData,
+    NetworkReset,
+    NetworkSlicer,
+    NetworkSlowClose,
+    NetworkTimeout,
+)
 from sevdrill.faults.partition import NetworkPartition
 from sevdrill.faults.provider import ProviderRateLimit
 from sevdrill.faults.resource import DiskFill
@@ -17,7 +26,12 @@ FAULTS: tuple[type[Fault], ...] = (
     ContainerStop,
     ContainerPause,
     NetworkLatency,
+    NetworkBandwidth,
     NetworkTimeout,
+    NetworkReset,
+    NetworkSlicer,
+    NetworkLimitData,
+    NetworkSlowClose,
     NetworkDown,
     NetworkPartition,
     ProviderRateLimit,

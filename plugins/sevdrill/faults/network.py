@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
 
 from sevdrill.faults.base import Fault, State
 from sevdrill.model import Record
 from sevdrill.ports import Ports, Proxies
-from sevdrill.units import Duration, Percent
+from sevdrill.units import Bytes, Duration, Percent
 
-__all__ = ["NetworkDown", "NetworkLatency", "NetworkTimeout"]
+__all__ = [
+    "NetworkBandwidth",
+    "NetworkDown",
+    "NetworkLatency",
+    "NetworkLimitData",
+    "NetworkReset",
+    "NetworkSlicer",
+    "NetworkSlowClose",
+    "NetworkTimeout",
+]
 
 
 def _all_or_none(hit: Iterable[bool]) -> State:
@@ -87,6 +99,78 @@ class NetworkTimeout(_Toxic):
     @property
     def _kind(self) -> tuple[str, dict[str, int]]:
         return "timeout", {"timeout": round(self.close_after * 1000)}
+
+
+class NetworkBandwidth(_Toxic):
+    """The line is narrow: each connection carries only so much."""
+
+    fault: Literal["network.bandwidth"]
+    rate: Bytes
+    """How much each connection carries in a second; `0B` lets nothing through."""
+
+    @property
+    def _kind(self) -> tuple[str, dict[str, int]]:
+        # Toxiproxy counts in 1000 bytes a second, and 0 is a line that stands still: never by rounding.
+        return "bandwidth", {"rate": math.ceil(self.rate / 1000)}
+
+
+class NetworkReset(_Toxic):
+    """Connections break off (TCP reset) when data comes, as when a firewall forgets them."""
+
+    fault: Literal["network.reset"]
+    reset_after: Duration = Duration(0)
+    """How long after the first data."""
+
+    @property
+    def _kind(self) -> tuple[str, dict[str, int]]:
+        return "reset_peer", {"timeout": round(self.reset_after * 1000)}
+
+
+class NetworkSlicer(_Toxic):
+    """Data arrives in crumbs, with pauses between them."""
+
+    fault: Literal["network.slicer"]
+    size: Bytes
+    """Size of a crumb, on average."""
+    varies: Bytes = Bytes(0)
+    """How far a crumb's size may be from it; less than the size itself."""
+    delay: Duration = Duration(0)
+    """Pause after each crumb."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.size < 1 or self.varies >= self.size:
+            raise ValueError(f"size must be at least 1B and more than varies, not {self.size} and {self.varies}")
+        return self
+
+    @property
+    def _kind(self) -> tuple[str, dict[str, int]]:
+        attributes = {"average_size": self.size, "size_variation": self.varies, "delay": self.delay * 1_000_000}
+        return "slicer", {name: round(value) for name, value in attributes.items()}
+
+
+class NetworkLimitData(_Toxic):
+    """A connection is closed once so much has come through, in the middle of what is being said."""
+
+    fault: Literal["network.limit-data"]
+    limit: Bytes
+    """How much comes through."""
+
+    @property
+    def _kind(self) -> tuple[str, dict[str, int]]:
+        return "limit_data", {"bytes": round(self.limit)}
+
+
+class NetworkSlowClose(_Toxic):
+    """Connections stay open for a while after they were closed, and use up what there is of them."""
+
+    fault: Literal["network.slow-close"]
+    delay: Duration
+    """How long."""
+
+    @property
+    def _kind(self) -> tuple[str, dict[str, int]]:
+        return "slow_close", {"delay": round(self.delay * 1000)}
 
 
 class NetworkDown(_NetworkFault):
