@@ -19,6 +19,7 @@ __all__ = [
     "Admin",
     "Alert",
     "Endpoints",
+    "Environment",
     "Evidence",
     "Exec",
     "ExecResult",
@@ -196,6 +197,33 @@ class Release(Protocol):
 
     def deploy(self, service: str, release: str) -> None:
         """Replace every replica of the service by one of ``release``."""
+
+
+class Environment(Protocol):
+    """Configuration of services as it is rolled out: environments by number. Their values stay with the stack."""
+
+    def variables(self, service: str) -> list[str]:
+        """Names of the variables that the service is configured by."""
+
+    def history(self, service: str) -> list[int]:
+        """Revisions in the order in which they were rolled out, the present one last; 0 is how the stack started."""
+
+    def running(self, service: str) -> dict[str, int]:
+        """The revision whose values each running replica really has, by replica name; -1 is none that is known."""
+
+    def configure(self, service: str, changes: Mapping[str, str]) -> None:
+        """Roll out changed values as the next revision, to every replica.
+
+        Raises:
+            StackError: the service has no such variable, or its replicas could not be replaced.
+        """
+
+    def restore(self, service: str, revision: int) -> None:
+        """Roll out an earlier revision, to every replica.
+
+        Raises:
+            StackError: there is no such revision, or the replicas could not be replaced.
+        """
 
 
 class Admin(Protocol):

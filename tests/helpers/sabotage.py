@@ -13,23 +13,9 @@ from drill_root import PROJECT, DrillRoot, Result, docker
 from sevdrill.clock import SystemClock
 from sevdrill.stacks.compose import ComposeConfig, ComposeStack
 
-# Whichever fault a drill has: it says that it was injected, and nothing is done.
-NO_OP = """
-from sevdrill.faults import FAULTS
-
-if SABOTAGE == "no-op":
-    for fault in FAULTS:
-        fault.inject = lambda self, ports, record: None
-"""
-
 
 class SabotagedRoot(DrillRoot):
-    """A folder with drills in which the sabotage "no-op" disarms every kind of fault."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        conftest = folder / "conftest.py"
-        conftest.write_text(conftest.read_text(encoding="utf-8") + NO_OP, encoding="utf-8")
+    """A folder with drills, and the timelines of their runs."""
 
     def timeline(self, result: Result) -> list[dict[str, Any]]:
         """The lines of the run's only timeline."""

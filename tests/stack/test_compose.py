@@ -16,7 +16,7 @@ import pytest
 
 from sevdrill.clock import SystemClock
 from sevdrill.errors import Refused, StackError, StackUnhealthy, Unsupported
-from sevdrill.ports import Endpoints, Evidence, Exec, Ledgers, Lifecycle, Monitoring, Proxies, Release
+from sevdrill.ports import Endpoints, Environment, Evidence, Exec, Ledgers, Lifecycle, Monitoring, Proxies, Release
 from sevdrill.stacks.compose import ComposeConfig, ComposeStack
 from sevdrill.stacks.engine import wait_until
 from sevdrill.stacks.loopback import outside_ephemeral
@@ -281,6 +281,30 @@ def test_a_deploy_that_was_cut_off_does_not_stand_in_the_way(stack, with_child):
     else:
         # The engine may still carry out the stop that the child had asked for; `up` mends that.
         stack.up()
+
+
+def test_configurations_from_another_process(stack):
+    environment = ComposeStack.attach(json.loads(json.dumps(stack.descriptor())), SystemClock()).ports()[Environment]
+    assert environment.variables("app") == ["PRICE", "SECRET"]
+    assert (environment.history("app"), set(environment.running("app").values())) == ([0], {0})
+    environment.configure("app", {"SECRET": "wr$ng=${HOME} value"})
+    assert (environment.history("app"), list(environment.running("app").values())) == ([0, 1], [1, 1])
+    again = stack.ports()[Environment]
+    assert stack.ports()[Exec].run("app", ["printenv", "SECRET"], timeout=10).out == "wr$ng=${HOME} value\n"
+    assert stack.ports()[Exec].run("app", ["printenv", "PRICE"], timeout=10).out == "$5 on\n"
+    again.restore("app", 0)
+    again.restore("app", 0)
+    assert (again.history("app"), list(again.running("app").values())) == ([0, 1, 0], [0, 0])
+    assert stack.ports()[Exec].run("app", ["printenv", "SECRET"], timeout=10).out == "s3cr3t-value\n"
+    again.configure("app", {"SECRET": "s3cr3t-value"})
+    assert again.history("app") == [0, 1, 0], "nothing was changed"
+    with pytest.raises(StackError, match='no variable "SERCET", did you mean "SECRET"'):
+        again.configure("app", {"SERCET": "x"})
+    with pytest.raises(StackError, match=r"no revision 7 .*revisions: 0, 1, 0"):
+        again.restore("app", 7)
+    (kept,) = Path(stack.descriptor()["file"]).parent.glob("environments.jsonl")
+    assert kept.stat().st_mode & 0o077 == 0, "it holds secrets"
+    assert wait_until(stack.is_up, within=20)
 
 
 RECOVERING = """

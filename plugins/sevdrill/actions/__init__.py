@@ -7,7 +7,7 @@ from sevdrill.actions.disk import FreeDisk
 from sevdrill.actions.lifecycle import Restart, Start
 from sevdrill.actions.network import RestoreNetwork
 from sevdrill.actions.people import Announce, Declare
-from sevdrill.actions.release import Rollback
+from sevdrill.actions.release import ConfigRollback, Rollback
 from sevdrill.actions.reverting import RevertingAction
 from sevdrill.actions.settings import CircuitBreak, Flag, SwitchKey, Throttle
 from sevdrill.actions.undoing import Heal, Revert
@@ -20,6 +20,7 @@ ACTIONS: tuple[type[Action], ...] = (
     Start,
     Restart,
     Rollback,
+    ConfigRollback,
     RestoreNetwork,
     CircuitBreak,
     SwitchKey,

@@ -1,4 +1,4 @@
-"""Steps that change which release runs."""
+"""Steps that bring back the release, or the configuration, that ran before."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pydantic import Field
 from sevdrill.actions.base import Action
 from sevdrill.errors import ActionError
 from sevdrill.model import Record
-from sevdrill.ports import Endpoints, Lifecycle, Ports, Reading, Release
+from sevdrill.ports import Endpoints, Environment, Lifecycle, Ports, Reading, Release
 from sevdrill.probes.web import fetch
 
-__all__ = ["Rollback"]
+__all__ = ["ConfigRollback", "Rollback"]
 
 
 class Rollback(Action):
@@ -69,3 +69,45 @@ class Rollback(Action):
             if status != 200 or not re.search(rf"(?<![\w.+-]){re.escape(release)}(?![\w.+-])", body):
                 return Reading(ok=False, why=f"{replica} answered {status} {body[:80].strip()!r}, not {release}")
         return Reading(ok=True, why=f"{release} answers on {len(addresses)} of {len(addresses)} replicas")
+
+
+class ConfigRollback(Action):
+    """Roll out the configuration that was in force before; done when every replica runs with its values."""
+
+    needs: ClassVar[tuple[type, ...]] = (Environment, Lifecycle)
+    marks: ClassVar[str] = "rolled_back"
+
+    action: Literal["config-rollback"]
+    service: str
+    """The service to roll back."""
+
+    @property
+    def title(self) -> str:
+        return f"config-rollback {self.service}"
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return (self.service,)
+
+    def prepare(self, ports: Ports) -> Record:
+        history = ports[Environment].history(self.service)
+        before = next((revision for revision in reversed(history) if revision != history[-1]), None)
+        if before is None:
+            raise ActionError(f"{self.title}: nothing was rolled out to {self.service} that could be rolled back")
+        return {"revision": before}
+
+    def run(self, ports: Ports, record: Record) -> None:
+        ports[Environment].restore(self.service, record["revision"])
+
+    def proof(self, ports: Ports, record: Record) -> Reading:
+        running = ports[Environment].running(self.service)
+        wrong = sorted(name for name, revision in running.items() if revision != record["revision"])
+        if wrong:
+            return Reading(ok=False, why=f"{', '.join(wrong)}: not configured as in revision {record['revision']}")
+        replicas = ports[Lifecycle].replicas(self.service)
+        sick = [r.name for r in replicas if not r.running or r.healthy is False]
+        if sick or not replicas or {r.name for r in replicas} != set(running):
+            named = ", ".join(sick) or f"a replica of {self.service}"
+            return Reading(ok=False, why=f"{named} is not running and healthy")
+        count = f"{len(replicas)} of {len(replicas)}"
+        return Reading(ok=True, why=f"revision {record['revision']} is in force on {count} replicas")

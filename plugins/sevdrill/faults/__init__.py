@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sevdrill.faults.base import Fault, State
-from sevdrill.faults.change import ChangeDeploy
+from sevdrill.faults.change import ChangeConfig, ChangeDeploy
 from sevdrill.faults.container import ContainerKill, ContainerPause, ContainerStop
 from sevdrill.faults.network import (
     NetworkBandwidth,
@@ -37,4 +37,5 @@ FAULTS: tuple[type[Fault], ...] = (
     ProviderRateLimit,
     DiskFill,
     ChangeDeploy,
+    ChangeConfig,
 )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import Field
+
 from sevdrill.errors import FaultError
 from sevdrill.faults.base import Fault, State
 from sevdrill.model import Record
-from sevdrill.ports import Ports, Release
+from sevdrill.ports import Environment, Ports, Release
 
-__all__ = ["ChangeDeploy"]
+__all__ = ["ChangeConfig", "ChangeDeploy"]
 
 
 class ChangeDeploy(Fault):
@@ -58,3 +60,55 @@ class ChangeDeploy(Fault):
         if deployed == {record["before"]}:
             return State.OFF
         return State.ON if self.release in deployed else State.UNKNOWN
+
+
+class ChangeConfig(Fault):
+    """A wrong value is rolled out in the configuration of every replica of a service."""
+
+    needs: ClassVar[tuple[type, ...]] = (Environment,)
+
+    fault: Literal["change.config"]
+    service: str
+    """The service whose environment is changed."""
+    set_: dict[str, str] = Field(alias="set", min_length=1)
+    """Variables and their wrong values; each must be one that the service has."""
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return (self.service,)
+
+    @property
+    def title(self) -> str:
+        return f"{self.fault} of {', '.join(self.set_)} on {self.service}"
+
+    def prepare(self, ports: Ports) -> Record:
+        variables = ports[Environment].variables(self.service)
+        unknown = sorted(set(self.set_) - set(variables))
+        if unknown:
+            raise FaultError(
+                f"{self.title}: {self.service} has no variable {', '.join(unknown)}; "
+                f"the files give it {', '.join(variables) or 'none'}"
+            )
+        running = set(ports[Environment].running(self.service).values())
+        if len(running) != 1 or -1 in running:
+            raise FaultError(
+                f"{self.title}: the replicas of {self.service} run with different or unknown configurations; "
+                "one on all of them is needed before a wrong one can be rolled out"
+            )
+        return {"before": running.pop()}
+
+    def inject(self, ports: Ports, record: Record) -> None:
+        ports[Environment].configure(self.service, self.set_)
+
+    def undo(self, ports: Ports, record: Record) -> None:
+        running = ports[Environment].running(self.service)
+        if not running or set(running.values()) != {record["before"]}:
+            ports[Environment].restore(self.service, record["before"])
+
+    def state(self, ports: Ports, record: Record) -> State:
+        running = set(ports[Environment].running(self.service).values())
+        if not running or -1 in running:
+            return State.UNKNOWN
+        if running == {record["before"]}:
+            return State.OFF
+        return State.UNKNOWN if record["before"] in running else State.ON

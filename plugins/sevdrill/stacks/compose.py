@@ -15,6 +15,7 @@ from sevdrill.errors import EngineUnavailable, Refused, StackError, StackUnhealt
 from sevdrill.ports import (
     Admin,
     Endpoints,
+    Environment,
     Evidence,
     Exec,
     Files,
@@ -30,6 +31,7 @@ from sevdrill.ports import (
 from sevdrill.stacks.admin import HttpAdmin
 from sevdrill.stacks.containers import ComposeEndpoints, ComposeExec, ComposeLedgers, ComposeLifecycle
 from sevdrill.stacks.engine import Engine, tail
+from sevdrill.stacks.environment import ComposeEnvironment
 from sevdrill.stacks.evidence import ComposeEvidence
 from sevdrill.stacks.files import given_names, load_printed, service_names
 from sevdrill.stacks.health import ailments, await_health, describe
@@ -207,6 +209,7 @@ class ComposeStack:
             for service in proxies.untouched():
                 proxies.restart(service)
             ComposeReleases(self._project, settings.releases, self._clock).begin(images)
+            ComposeEnvironment(self._project).begin()
 
     def is_up(self) -> bool:
         """Whether all of it runs, is healthy where it can tell, and no proxy is faulted."""
@@ -319,6 +322,7 @@ class ComposeStack:
             Files: ComposeFiles(commands),
             Endpoints: endpoints,
             Networks: ComposeNetworks(project),
+            Environment: ComposeEnvironment(project),
             Evidence: ComposeEvidence(project, monitoring, self._clock),
         }
         if settings.admin:

@@ -8,14 +8,11 @@ from typing import Any
 
 from sevdrill.clock import Clock
 from sevdrill.errors import StackError
-from sevdrill.stacks.engine import tail
 from sevdrill.stacks.project import Project
+from sevdrill.stacks.replacing import replace_replicas
 from sevdrill.stacks.settings import meant
 
 __all__ = ["ComposeReleases"]
-
-DEPLOY = 120.0
-"""Seconds that a deployment may take."""
 
 
 class ComposeReleases:
@@ -46,7 +43,7 @@ class ComposeReleases:
         Raises:
             StackError: there is no such release or image, or the replicas could not be replaced.
         """
-        runs_as, known = self._project.service(service).runs_as, self.releases(service)
+        known = self.releases(service)
         if release not in known:
             raise StackError(
                 f'{service} has no release "{release}"{meant(release, known)} '
@@ -54,21 +51,15 @@ class ComposeReleases:
             )
         if self._project.engine.image_ports(known[release]) is None:
             raise StackError(f"release {release} of {service} cannot be deployed: there is no image {known[release]}")
-        with self._project.changing():
-            document = self._project.read()
-            document["services"][runs_as]["image"] = known[release]
-            self._project.write(document)
+
+        def change(entry: dict[str, Any]) -> None:
+            entry["image"] = known[release]
             if self.history(service)[-1:] != [release]:
                 self._append(service, release, known[release])
-            self._project.engine.remove_drafts(self._project.name)
-            command = ("up", "-d", "--no-deps", "--no-build", "--pull", "never", runs_as)
-            done = self._project.compose(*command, timeout=DEPLOY, finish=True)
-            # Once more where a replica does not run: the engine may just have ended a stop that an interrupted change
-            # had asked for. A release that cannot run is as dead after that.
-            if done.code == 0 and not all(container.running for container in self._project.containers(service)):
-                done = self._project.compose(*command, timeout=DEPLOY, finish=True)
-        if done.code != 0:
-            raise StackError(f"release {release} of {service} could not be deployed: {tail(done.err)}")
+
+        trouble = replace_replicas(self._project, service, change)
+        if trouble:
+            raise StackError(f"release {release} of {service} could not be deployed: {trouble}")
 
     def begin(self, images: Mapping[str, str]) -> None:
         """Start the history anew with the releases that the stack is started with; ``images`` by service."""

@@ -11,15 +11,17 @@ from drill_root import DrillRoot, docker
 pytestmark = pytest.mark.stack
 
 DRILLS = ["database-down.yml", "bad-release-rollback.yml"]
+MORE = [*DRILLS, "bad-config-rollback.yml"]
 SHORT = (r"^limit: .*", "limit: 16s")
 STEP = {
     "database-down.yml": r"  - \{action: restart.*\n",
     "bad-release-rollback.yml": r"  - \{action: rollback.*\n",
+    "bad-config-rollback.yml": r"  - \{action: config-rollback.*\n",
 }
 ALERT = {"database-down.yml": "DatabaseDown", "bad-release-rollback.yml": "HighErrorRate"}
 
 
-@pytest.mark.parametrize("name", [*DRILLS, "quiet-day.yml"])
+@pytest.mark.parametrize("name", [*MORE, "quiet-day.yml"])
 def test_unsabotaged_it_passes(whole_stack: DrillRoot, name: str) -> None:
     changes = [(r"for: 20s", "for: 5s")] if name.startswith("quiet") else []
     result = whole_stack.run(whole_stack.drill(name, *changes), "--junit-xml=junit.xml")
@@ -32,7 +34,7 @@ def test_unsabotaged_it_passes(whole_stack: DrillRoot, name: str) -> None:
         for time in ("mttd_seconds", "mttm_seconds", "mttr_seconds"):
             assert f'name="{time}"' in junit
         assert all(target["measured"] for target in result.drill["targets"] if target["met"] is not None)
-    if name.startswith("bad"):
+    if "rollback" in name:
         assert 'name="rollback_seconds"' in junit
     assert whole_stack.whole()
 
@@ -61,7 +63,7 @@ def test_without_its_alert_rule_detection_fails(whole_stack: DrillRoot, name: st
     assert whole_stack.whole()
 
 
-@pytest.mark.parametrize("name", DRILLS)
+@pytest.mark.parametrize("name", MORE)
 def test_without_its_runbook_step_nothing_recovers(whole_stack: DrillRoot, name: str) -> None:
     result = whole_stack.run(whole_stack.drill(name, (STEP[name], ""), SHORT))
     assert result.outcome == "failed", result.output
@@ -71,7 +73,7 @@ def test_without_its_runbook_step_nothing_recovers(whole_stack: DrillRoot, name:
     assert whole_stack.whole()
 
 
-@pytest.mark.parametrize("name", DRILLS)
+@pytest.mark.parametrize("name", MORE)
 def test_a_fault_that_does_nothing_is_invalid(whole_stack: DrillRoot, name: str) -> None:
     result = whole_stack.run(whole_stack.drill(name), sabotage="no-op")
     assert result.outcome == "invalid", result.output

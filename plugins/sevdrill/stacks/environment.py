@@ -1,0 +1,129 @@
+"""Configuration of a Compose stack's services: the environment each revision gives them, and how one is rolled out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from sevdrill.errors import StackError
+from sevdrill.stacks.project import Project
+from sevdrill.stacks.replacing import replace_replicas
+from sevdrill.stacks.settings import meant
+
+__all__ = ["ComposeEnvironment"]
+
+Variables = dict[str, str | None]
+
+
+class ComposeEnvironment:
+    """Roll out environments, and remember them by number; their values stay in the stack's own folder."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._file = project.folder / "environments.jsonl"
+
+    def variables(self, service: str) -> list[str]:
+        """Names of the variables that the service's files give it."""
+        return sorted(self._present(self._project.read(), service))
+
+    def history(self, service: str) -> list[int]:
+        """Revisions in the order in which they were rolled out, the present one last; 0 is how the stack started."""
+        return [int(entry["revision"]) for entry in self._entries(service)] or [0]
+
+    def running(self, service: str) -> dict[str, int]:
+        """The revision whose values each running replica really has, by replica name; -1 is none that is known."""
+        known = {e["revision"]: e["variables"] for e in self._entries(service)}
+        if not known:
+            known = {0: self._present(self._project.read(), service)}
+        engine, found = self._project.engine, {}
+        for container in self._project.containers(service):
+            if container.running:
+                has = dict(line.split("=", 1) for line in engine.inspect(container.id)["Config"]["Env"] if "=" in line)
+                match = [number for number, variables in known.items() if _matches(has, variables)]
+                found[container.name] = int(match[-1]) if match else -1
+        return found
+
+    def configure(self, service: str, changes: Mapping[str, str]) -> None:
+        """Roll out changed values as the next revision.
+
+        Raises:
+            StackError: the service has no such variable, or its replicas could not be replaced.
+        """
+        present = self._present(self._project.read(), service)
+        for name in changes:
+            if name not in present:
+                raise StackError(
+                    f'{service} has no variable "{name}"{meant(name, sorted(present))} '
+                    f"(its environment has: {', '.join(sorted(present)) or 'none'})"
+                )
+        wanted: Variables = {**present, **{name: value.replace("$", "$$") for name, value in changes.items()}}
+        if wanted == present:
+            return
+        if not self._entries(service):
+            self._append(service, 0, present)
+        known = {entry["revision"]: entry["variables"] for entry in self._entries(service)}
+        same = [number for number, variables in known.items() if variables == wanted]
+        self._roll_out(service, same[0] if same else max(known) + 1, wanted)
+
+    def restore(self, service: str, revision: int) -> None:
+        """Roll out an earlier revision; again and again if need be.
+
+        Raises:
+            StackError: there is no such revision, or the replicas could not be replaced.
+        """
+        entries = self._entries(service)
+        variables = next((e["variables"] for e in entries if e["revision"] == revision), None)
+        if variables is None and revision == 0 and not entries:
+            variables = self._present(self._project.read(), service)
+        if variables is None:
+            known = ", ".join(str(number) for number in self.history(service))
+            raise StackError(f"{service} has no revision {revision} of its configuration (revisions: {known})")
+        self._roll_out(service, revision, variables)
+
+    def begin(self) -> None:
+        """Forget every revision: the stack starts with what its files say."""
+        self._file.unlink(missing_ok=True)
+
+    def _roll_out(self, service: str, revision: int, variables: Variables) -> None:
+        def change(entry: dict[str, Any]) -> None:
+            # Before the replicas: whoever has to undo it must know what there was.
+            if self.history(service)[-1:] != [revision]:
+                self._append(service, revision, variables)
+            entry["environment"] = variables
+
+        trouble = replace_replicas(self._project, service, change)
+        if trouble:
+            raise StackError(f"revision {revision} of {service}'s configuration could not be rolled out: {trouble}")
+
+    def _present(self, document: Mapping[str, Any], service: str) -> Variables:
+        declared = document["services"][self._project.service(service).runs_as].get("environment") or {}
+        if isinstance(declared, list):
+            pairs = [str(line).partition("=") for line in declared]
+            return {name: value if equals else None for name, equals, value in pairs}
+        return {str(name): None if value is None else str(value) for name, value in declared.items()}
+
+    def _entries(self, service: str) -> list[dict[str, Any]]:
+        try:
+            lines = self._file.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        entries = []
+        for line in lines:
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                continue  # a line that was cut off when its writer was killed
+        return [entry for entry in entries if entry["service"] == service]
+
+    def _append(self, service: str, revision: int, variables: Variables) -> None:
+        entry = {"service": service, "revision": revision, "variables": variables}
+        # Owner only: environments hold secrets.
+        descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with open(descriptor, "a", encoding="utf-8") as stream:  # noqa: PTH123 - from a descriptor
+            stream.write(json.dumps(entry) + "\n")
+
+
+def _matches(has: Mapping[str, str], variables: Variables) -> bool:
+    return all(value is None or has.get(name) == value.replace("$$", "$") for name, value in variables.items())
