@@ -170,9 +170,9 @@ def _report(options: argparse.Namespace) -> int:
 def _validate(options: argparse.Namespace) -> int:
     from sevdrill.diagnostics import load
     from sevdrill.errors import DrillFileError
+    from sevdrill.reading import is_drill
     from sevdrill.session import load_and_check
     from sevdrill.severity import load_policy
-    from sevdrill.source import is_drill
     from sevdrill.stacks.compose import service_names
 
     policy = load_policy(options.policy)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,12 @@ from pydantic import ValidationError
 from sevdrill.errors import DrillFileError
 from sevdrill.kinds import Kinds
 from sevdrill.model import Model
+from sevdrill.reading import MOST_BYTES, read, skim
 from sevdrill.rules import items, rules
 from sevdrill.scenario import Scenario, scenario_model
 from sevdrill.severity import LIMITS
 from sevdrill.shape import Schema, Shape, plain, suggest
-from sevdrill.source import MOST_BYTES, Place, Problem, Source, at, given, quote, read
+from sevdrill.source import Place, Problem, Source, at, given, quote
 from sevdrill.units import Duration
 from sevdrill.wording import MOST_SHOWN, did_you_mean, explain, report
 
@@ -44,14 +45,24 @@ class LoadedDrill:
 
     scenario: Scenario
     path: Path
-    line: int
-    """The line of the key `drill`, from 1."""
-    source: Source = field(default_factory=lambda: Source(()), compare=False, repr=False)
-    """The file's text and places, for mistakes that only show later."""
+    origin: Source | bytes = field(default=b"", compare=False, repr=False)
+    """What it was read from: the bytes of a file, or the data that Python code made."""
+    begins: int | None = None
+    """The line where it begins, from 1; None for that of the key `drill` in its file."""
     shown: str = ""
     """The file as messages name it."""
     name: str = ""
     """Name of the run's folder; that of the file when empty."""
+
+    @cached_property
+    def source(self) -> Source:
+        """Text and places, for mistakes that only show later: a file is read for them when they are asked for."""
+        return read(self.origin) if isinstance(self.origin, bytes) else self.origin
+
+    @property
+    def line(self) -> int:
+        """The line where it begins, from 1."""
+        return self.source.keys["drill",].line if self.begins is None else self.begins
 
 
 def load(
@@ -68,11 +79,13 @@ def load(
     shown = _shown(path, root)
     try:
         with path.open("rb") as file:
-            source = read(file.read(MOST_BYTES + 1))
+            raw = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         raise DrillFileError(f"{shown}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    scenario = _scenario(source, shown, path.parent, kinds, services)
-    return LoadedDrill(scenario, path, source.keys["drill",].line, source, shown)
+    model = scenario_model(kinds or Kinds.default())
+    # Where nothing is wrong nothing must be pointed at.
+    scenario = _good(raw, model, path.parent, services) or _looked_at(read(raw), shown, model, path.parent, services)
+    return LoadedDrill(scenario, path, raw, shown=shown)
 
 
 def load_data(
@@ -93,17 +106,31 @@ def load_data(
         DrillFileError: it has mistakes; the message lists every one of them with its path of keys.
     """
     source = given(data)
-    scenario = _scenario(source, shown, path.parent, kinds, services)
-    return LoadedDrill(scenario, path, line, source, shown, name)
+    scenario = _looked_at(source, shown, scenario_model(kinds or Kinds.default()), path.parent, services)
+    return LoadedDrill(scenario, path, source, line, shown, name)
 
 
-def _scenario(
-    source: Source, shown: str, folder: Path, kinds: Kinds | None, services: Sequence[str] | None
+def _good(raw: bytes, model: type[Scenario], folder: Path, services: Sequence[str] | None) -> Scenario | None:
+    """The drill of a file that has no mistake and nothing unusual; None says that it must be looked at, and no more."""
+    data = skim(raw)
+    if data is None or "drill" not in data:
+        return None
+    try:
+        scenario = _validate(model, data, folder)
+    except ValidationError:
+        return None
+    wrong = any(rules(data, model.kinds)) or (services is not None and any(_wrong_services(data, model, services)))
+    return None if wrong else scenario
+
+
+def _looked_at(
+    source: Source, shown: str, model: type[Scenario], folder: Path, services: Sequence[str] | None
 ) -> Scenario:
+    """The drill, or every mistake with its place."""
     problems = list(source.problems)
     scenario = None
     if source.complete:
-        checker = _Checker(source, scenario_model(kinds or Kinds.default()), folder, services)
+        checker = _Checker(source, model, folder, services)
         scenario = checker.check()
         problems += checker.problems
     if problems or scenario is None:
@@ -120,7 +147,8 @@ def check_targets(loaded: LoadedDrill, limits: Mapping[str, float], policy: str)
     Raises:
         DrillFileError: a target is looser and not waived, or a waiver waives nothing.
     """
-    scenario, problems = loaded.scenario, []
+    scenario = loaded.scenario
+    wrong: list[tuple[Place, str]] = []
     waived = {waiver.target: index for index, waiver in enumerate(scenario.waive)}
     for key, target in scenario.targets.items():
         if key in limits and target > limits[key] and key not in waived:
@@ -129,7 +157,7 @@ def check_targets(loaded: LoadedDrill, limits: Mapping[str, float], policy: str)
                 f"({Duration(limits[key])}); give {Duration(limits[key])} or less, or say why not: "
                 f'waive: [{{target: {key}, because: "..."}}]'
             )
-            problems.append(Problem(loaded.source.span(("targets", key)), text))
+            wrong.append((("targets", key), text))
     for key, index in waived.items():
         stated = scenario.targets.get(key)
         if stated is not None and key in limits and stated > limits[key]:
@@ -141,8 +169,9 @@ def check_targets(loaded: LoadedDrill, limits: Mapping[str, float], policy: str)
         else:
             why = f"{policy} has no {key} target for {scenario.severity}"
         text = f"the waiver waives nothing: {why}; take it out"
-        problems.append(Problem(loaded.source.span(("waive", index, "target")), text))
-    if problems:
+        wrong.append((("waive", index, "target"), text))
+    if wrong:
+        problems = [Problem(loaded.source.span(place), text) for place, text in wrong]
         raise DrillFileError(report(loaded.shown, loaded.source, problems))
 
 
@@ -202,7 +231,8 @@ class _Checker:
         told = [self._tell(error) for error in errors if not self._is_echo(error)]
         told += [(self._original(place), text) for place, text in rules(self._data, self._model.kinds)]
         if self._services is not None:
-            told += [(self._original(place), text) for place, text in self._wrong_services(self._services)]
+            wrong = _wrong_services(self._data, self._model, self._services)
+            told += [(self._original(place), text) for place, text in wrong]
         self.problems += [Problem(self._source.span(place), text) for place, text in told if place not in empty]
         return scenario
 
@@ -215,15 +245,10 @@ class _Checker:
         return False
 
     def _validate(self) -> tuple[Scenario | None, list[Any]]:
-        text = json.dumps(self._data)
         try:
-            # As JSON and strict: lists become tuples, but nothing else becomes what it is not ("5" no number).
-            found = self._model.model_validate_json(
-                text, strict=True, by_alias=True, by_name=False, context={"folder": self._folder}
-            )
+            return _validate(self._model, self._data, self._folder), []
         except ValidationError as error:
             return None, error.errors(include_url=False, include_input=False)[:_MOST_LOOKED_AT]
-        return found, []
 
     def _mend(self, error: Any) -> bool:
         """Tell a mistake in a name and mend it in the copy, if it is one."""
@@ -294,25 +319,34 @@ class _Checker:
         written = self._source.written.get(original, "")
         return original, explain(error, at(self._data, place), written, self._shape, node, name)
 
-    def _wrong_services(self, services: Sequence[str]) -> Iterator[tuple[Place, str]]:
-        for place, family, item in items(self._data):
-            kind = self._model.kinds.named(family).get(str(item.get(family)))
-            for key, value in item.items():
-                if not isinstance(value, str):
-                    continue
-                if key == "service":
-                    name: str | None = value
-                elif kind is not None and _is_url(kind, key) and value.startswith("http"):
-                    host = _HOST.match(value)
-                    name = host[1] if host else None
-                else:
-                    continue
-                if name is None:
-                    yield (*place, key), f"{quote(value)} names no service, such as http://{services[0]}/"
-                elif name not in services:
-                    yield (*place, key), did_you_mean("service", name, list(services))[0]
+
+def _validate(model: type[Scenario], data: Any, folder: Path) -> Scenario:
+    # As JSON and strict: lists become tuples, but nothing else becomes what it is not ("5" no number).
+    return model.model_validate_json(
+        json.dumps(data), strict=True, by_alias=True, by_name=False, context={"folder": folder}
+    )
 
 
+def _wrong_services(data: Any, model: type[Scenario], services: Sequence[str]) -> Iterator[tuple[Place, str]]:
+    for place, family, item in items(data):
+        kind = model.kinds.named(family).get(str(item.get(family)))
+        for key, value in item.items():
+            if not isinstance(value, str):
+                continue
+            if key == "service":
+                name: str | None = value
+            elif kind is not None and _is_url(kind, key) and value.startswith("http"):
+                host = _HOST.match(value)
+                name = host[1] if host else None
+            else:
+                continue
+            if name is None:
+                yield (*place, key), f"{quote(value)} names no service, such as http://{services[0]}/"
+            elif name not in services:
+                yield (*place, key), did_you_mean("service", name, list(services))[0]
+
+
+@lru_cache(maxsize=512)
 def _is_url(kind: type[Model], key: str) -> bool:
     """Whether a setting is a URL as the stack's services see it: kinds say so by a pattern that begins with ^http."""
     field = kind.model_fields.get(key)

@@ -53,6 +53,8 @@ class Settings:
     """How long a fault may take until it shows on the stack."""
     poll: float = 0.2
     """Pause between two looks at an alert, a page or a step's proof."""
+    recovery: float = 5.0
+    """How long beyond `hold` the stack may take to recover at the least, however late in the drill it is."""
 
 
 class _Invalid(Exception):
@@ -140,7 +142,8 @@ class Engine:
             self._steps("respond", scenario.respond)
             self._beside.join()
             self._phase("recover")
-            self._has_recovered = self._wait(self._watch.held, max(self._remaining(), scenario.steady_state.hold + 5))
+            at_least = scenario.steady_state.hold + self.settings.recovery
+            self._has_recovered = self._wait(self._watch.held, max(self._remaining(), at_least))
         self._phase("close")
         self._steps("close", scenario.close)
         self._phase("verify")

@@ -12,9 +12,9 @@ from sevdrill.calls import CALLS, Calls
 from sevdrill.diagnostics import load_data
 from sevdrill.errors import SevdrillError, Unsupported, UsageError
 from sevdrill.model import Model
-from sevdrill.plugin import STATE
 from sevdrill.ports import Address, Endpoints, Lifecycle
-from sevdrill.session import RunResult, load_and_check
+from sevdrill.session import RunResult
+from sevdrill.state import STATE
 from sevdrill.subtests import DrillNotPassed, run_drill
 
 __all__ = ["PythonDrill", "RunningStack"]
@@ -90,7 +90,7 @@ class PythonDrill:
                 kinds=state.kinds(item).with_(CALLS),
                 services=state.service_names or None,
             )
-            load_and_check(loaded, state.policy)
+            state.hold_to_policy(loaded)
         except SevdrillError as error:
             raise DrillNotPassed(str(error)) from None
         known = item.config.pluginmanager.hasplugin("subtests")

@@ -10,10 +10,9 @@ import pytest
 
 from sevdrill.diagnostics import LoadedDrill, load
 from sevdrill.errors import SevdrillError
-from sevdrill.plugin import STATE, mark_drill
-from sevdrill.subtests import DrillNotPassed, run_drill
+from sevdrill.state import STATE
 
-__all__ = ["Drill", "DrillFile", "DrillNotPassed"]
+__all__ = ["Drill", "DrillFile"]
 
 
 class DrillFile(pytest.File):
@@ -21,13 +20,11 @@ class DrillFile(pytest.File):
 
     def collect(self) -> Iterable[Drill]:
         """The drill, or every mistake of its file at once."""
-        from sevdrill.session import load_and_check
-
         state = self.config.stash[STATE]
         try:
             kinds = state.kinds(self)
             loaded = load(self.path, kinds=kinds, services=state.service_names or None, root=self.config.rootpath)
-            load_and_check(loaded, state.policy)
+            state.hold_to_policy(loaded)
         except SevdrillError as error:
             raise self.CollectError(str(error)) from None
         yield Drill.from_parent(self, name=loaded.scenario.drill, callobj=_runner(loaded), loaded=loaded)
@@ -35,6 +32,9 @@ class DrillFile(pytest.File):
 
 def _runner(loaded: LoadedDrill) -> Any:
     def drill_of_a_file(request: pytest.FixtureRequest) -> None:
+        # What runs drills is not needed to collect them.
+        from sevdrill.subtests import run_drill
+
         known = request.config.pluginmanager.hasplugin("subtests")
         run_drill(request.node, loaded, request.getfixturevalue("subtests") if known else None)
 
@@ -49,7 +49,7 @@ class Drill(pytest.Function):
         self.loaded = loaded
         scenario = loaded.scenario
         self.add_marker(pytest.mark.drill)
-        mark_drill(self, scenario.severity, scenario.tags)
+        self.config.stash[STATE].mark(self, scenario.severity, scenario.tags)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where the drill begins."""
@@ -57,6 +57,8 @@ class Drill(pytest.Function):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """A page for people; a traceback only for what sevdrill did not expect."""
+        from sevdrill.subtests import DrillNotPassed
+
         if isinstance(excinfo.value, (DrillNotPassed, SevdrillError)):
             return str(excinfo.value)
         return super().repr_failure(excinfo)

@@ -39,6 +39,7 @@ class Kinds:
             self.named(key)
 
     @classmethod
+    @lru_cache(maxsize=1)
     def default(cls) -> Kinds:
         """The kinds that sevdrill comes with."""
         return cls()

@@ -21,9 +21,10 @@ from sevdrill import conditions, sop
 from sevdrill.errors import PolicyError
 from sevdrill.level import Common, Escalation, FollowUp, Level, Limit, Review, Said, TargetKey, Tell, Update
 from sevdrill.model import Model
+from sevdrill.reading import MOST_BYTES, read
 from sevdrill.shape import Shape, plain
 from sevdrill.sop import SEVERITIES, Severity, Status, Text
-from sevdrill.source import MOST_BYTES, Problem, Source, at, read
+from sevdrill.source import Problem, Source, at
 from sevdrill.units import Duration
 from sevdrill.wording import did_you_mean, explain, report
 

@@ -15,11 +15,11 @@ import pytest
 
 from sevdrill.diagnostics import LoadedDrill
 from sevdrill.errors import SevdrillError, Unsupported
-from sevdrill.plugin import PLAN, STATE, SUMMARY
 from sevdrill.reports.summary import properties
 from sevdrill.reports.terminal import page
 from sevdrill.scenario import Scenario
 from sevdrill.session import RunResult
+from sevdrill.state import PLAN, STATE, SUMMARY
 from sevdrill.units import Duration
 
 __all__ = ["DrillNotPassed", "Part", "parts", "run_drill"]

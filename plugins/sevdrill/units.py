@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, ClassVar, Self
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -33,6 +34,12 @@ class _Quantity(float):
         Raises:
             ValueError: there is no number, no unit, or an unknown unit.
         """
+        return cls(cls._value(text))
+
+    @classmethod
+    @lru_cache(maxsize=1024)
+    def _value(cls, text: str) -> float:
+        # Drills say the same few quantities again and again, and each is read whenever a drill is dumped.
         pattern = re.compile(rf"({_NUMBER})\s*({'|'.join(sorted(map(re.escape, cls.units), key=len, reverse=True))})")
         rest, total = text.strip(), 0.0
         # What is longer is no quantity, and reading pair after pair would take its time over a file full of them.
@@ -46,7 +53,7 @@ class _Quantity(float):
             rest = rest[match.end() :].lstrip()
         if not math.isfinite(total):
             raise ValueError(cls._expectation())
-        return cls(total)
+        return total
 
     def exact(self) -> str:
         """Text that `parse` reads back as the very same value; `str` rounds what no person would want to read."""

@@ -105,7 +105,7 @@ def test_a_drill_that_passes_has_a_subtest_for_each_of_its_parts(project: pytest
 
 def test_a_drill_that_fails_counts_once_and_names_the_phase_of_each_failing_part(project: pytest.Pytester) -> None:
     project.makefile(".yml", down=drill("Silent", "silent"))
-    result = project.runpytest_subprocess("-v", "--junit-xml=junit.xml")
+    result = project.runpytest_inprocess("-v", "--junit-xml=junit.xml")
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*= 1 failed, * subtests passed, * subtests failed in *"])
     result.stdout.fnmatch_lines(["*SUBFAILED?detect: alert DatabaseDown fires?*", "*FAILED: Silent*"])
@@ -119,7 +119,7 @@ def test_a_drill_that_fails_counts_once_and_names_the_phase_of_each_failing_part
 
 def test_x_stops_after_the_first_drill_and_its_report_is_whole(project: pytest.Pytester) -> None:
     project.makefile(".yml", a=drill("First", "silent"), b=drill("Second"))
-    result = project.runpytest_subprocess("-x", "-v")
+    result = project.runpytest_inprocess("-x", "-v")
     assert summary(project) == {"First": "failed"}
     text = result.stdout.str()
     assert "FAILED: First" in text
@@ -144,7 +144,9 @@ def test_x_stops_after_the_first_drill_and_its_report_is_whole(project: pytest.P
 )
 def test_options_that_everybody_uses(project: pytest.Pytester, options: list[str], chosen: str) -> None:
     project.makefile(".yml", a=drill("First"), b=drill("Second", severity="SEV-2"))
-    result = project.runpytest_subprocess(*options)
+    # The workers of xdist are processes that must find everything anew.
+    run = project.runpytest_subprocess if "-n" in options else project.runpytest_inprocess
+    result = run(*options)
     assert result.ret == 0, result.stdout.str() + result.stderr.str()
     assert " ".join(sorted(summary(project))) == chosen
     assert "Warning" not in result.stdout.str()
@@ -152,22 +154,22 @@ def test_options_that_everybody_uses(project: pytest.Pytester, options: list[str
 
 def test_collect_only_runs_nothing(project: pytest.Pytester) -> None:
     project.makefile(".yml", a=drill("First"))
-    result = project.runpytest_subprocess("--co", "-q")
+    result = project.runpytest_inprocess("--co", "-q")
     result.stdout.fnmatch_lines(["a.yml::First"])
     assert not (project.path / "drill-runs").exists()
 
 
 def test_lf_runs_again_what_failed(project: pytest.Pytester) -> None:
     project.makefile(".yml", a=drill("First"), b=drill("Second", "silent"))
-    project.runpytest_subprocess()
-    result = project.runpytest_subprocess("--lf", "-v")
+    project.runpytest_inprocess()
+    result = project.runpytest_inprocess("--lf", "-v")
     result.stdout.fnmatch_lines(["*b.yml::Second FAILED*"])
     result.stdout.no_fnmatch_line("*a.yml::First*PASSED*")
 
 
 def test_invalid_is_shown_as_what_it_is_and_has_no_subtests(project: pytest.Pytester) -> None:
     project.makefile(".yml", a=drill("First", "sick"))
-    result = project.runpytest_subprocess("-v")
+    result = project.runpytest_inprocess("-v")
     result.stdout.fnmatch_lines(["*a.yml::First INVALID*", "*not healthy before*"])
     result.stdout.no_fnmatch_line("*SUBFAILED*")
     assert result.ret == 1
@@ -179,7 +181,7 @@ def test_with_ci_a_run_that_executed_no_drill_fails(
 ) -> None:
     monkeypatch.setenv("CI", ci)
     project.makefile(".yml", a=drill("First", "unsupported"))
-    result = project.runpytest_subprocess()
+    result = project.runpytest_inprocess()
     assert result.ret == code
     assert ("1 drill was selected and none was run" in result.stdout.str()) is bool(ci)
 
@@ -187,15 +189,15 @@ def test_with_ci_a_run_that_executed_no_drill_fails(
 def test_with_ci_one_drill_that_ran_is_enough(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CI", "true")
     project.makefile(".yml", a=drill("First", "unsupported"), b=drill("Second"))
-    assert project.runpytest_subprocess().ret == 0
+    assert project.runpytest_inprocess().ret == 0
 
 
 def test_the_header_is_there_only_when_there_are_drills(project: pytest.Pytester) -> None:
     project.makepyfile("def test_it(): pass")
-    assert "sevdrill: policy" not in project.runpytest_subprocess().stdout.str()
+    assert "sevdrill: policy" not in project.runpytest_inprocess().stdout.str()
     project.makefile(".yml", a=drill("First"))
     for options in ([], ["a.yml"], ["--drill-policy", "playbook"]):
-        text = project.runpytest_subprocess(*options).stdout.str()
+        text = project.runpytest_inprocess(*options).stdout.str()
         assert text.count("sevdrill: policy") == 1
         assert "docker-compose.drill.yml" in text
 
@@ -218,7 +220,7 @@ def test_database_down(drill):
 
 def test_a_drill_in_python_is_judged_and_reported_like_one_in_yaml(project: pytest.Pytester) -> None:
     project.makepyfile(test_it=PYTHON)
-    result = project.runpytest_subprocess("-m", "sev2 and on_call", "-v", "--junit-xml=junit.xml")
+    result = project.runpytest_inprocess("-m", "sev2 and on_call", "-v", "--junit-xml=junit.xml")
     assert result.ret == 0, result.stdout.str()
     assert summary(project) == {"Database down": "passed"}
     (folder,) = (project.path / "drill-runs").glob("*/database-down")
@@ -230,7 +232,7 @@ def test_a_drill_in_python_is_judged_and_reported_like_one_in_yaml(project: pyte
 def test_mistakes_of_a_drill_in_python_are_told_with_their_path_of_keys(project: pytest.Pytester) -> None:
     wrong = PYTHON.replace('"service": "db"}],\n        detect', '"servcie": "db"}],\n        detect')
     project.makepyfile(test_it=wrong.replace('"url"', '"ulr"').replace("SEV-2", "SEV-9"))
-    result = project.runpytest_subprocess()
+    result = project.runpytest_inprocess()
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
@@ -245,7 +247,7 @@ def test_mistakes_of_a_drill_in_python_are_told_with_their_path_of_keys(project:
 
 def test_a_test_runs_one_drill(project: pytest.Pytester) -> None:
     project.makepyfile(test_it=PYTHON + "    drill.run()\n")
-    result = project.runpytest_subprocess()
+    result = project.runpytest_inprocess()
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*a test runs one drill*"])
 
@@ -287,6 +289,17 @@ def pytest_sevdrill_kinds():
 """
 
 
+COMMANDS = """
+import contextlib, io, json, sys
+from sevdrill.cli import main
+results = []
+for command in sys.argv[1:]:
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        results.append([main(command.split()), out, err])
+print(json.dumps([[code, out.getvalue(), err.getvalue()] for code, out, err in results]))
+"""
+
+
 @pytest.fixture
 def gremlin(project: pytest.Pytester) -> pytest.Pytester:
     stub = (project.path / "conftest.py").read_text(encoding="utf-8")
@@ -295,31 +308,34 @@ def gremlin(project: pytest.Pytester) -> pytest.Pytester:
     return project
 
 
-def sevdrill(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return project.run(sys.executable, "-m", "sevdrill", *arguments)
+def sevdrill(project: pytest.Pytester, *commands: str) -> list[pytest.RunResult]:
+    """Run commands one after another in one fresh process, which has its imports behind it but once."""
+    shown = project.run(sys.executable, "-c", COMMANDS, *commands)
+    assert shown.ret == 0, shown.stdout.str() + shown.stderr.str()
+    return [
+        pytest.RunResult(code, out.splitlines(), err.splitlines(), 0)
+        for code, out, err in json.loads(shown.stdout.str())
+    ]
 
 
 def test_a_kind_of_ones_own_works_like_sevdrills(gremlin: pytest.Pytester) -> None:
-    result = gremlin.runpytest_subprocess()
+    result = gremlin.runpytest_inprocess()
     assert result.ret == 0, result.stdout.str()
     (folder,) = (gremlin.path / "drill-runs").glob("*")
-    judged = sevdrill(gremlin, "judge", str(folder))
-    assert judged.ret == 0, judged.stderr.str()
-    assert sevdrill(gremlin, "report", str(folder)).ret == 0
-    assert sevdrill(gremlin, "validate", "a.yml").ret == 0
-    shown = sevdrill(gremlin, "kinds")
+    commands = [f"judge {folder}", f"report {folder}", "validate a.yml", "schema -o schema.json"]
+    *others, shown, as_json = sevdrill(gremlin, *commands, "kinds", "kinds --json --conftest conftest.py")
+    assert [(each.ret, each.errlines) for each in others] == [(0, [])] * 4
     shown.stdout.fnmatch_lines(["  gremlin: *gremlin sits on a service", "*needs: Lifecycle", "*undo: *shooed away"])
-    found = json.loads(sevdrill(gremlin, "kinds", "--json", "--conftest", "conftest.py").stdout.str())
+    found = json.loads(as_json.stdout.str())
     (mine,) = [each for each in found if each["kind"] == "gremlin"]
     assert [each["name"] for each in mine["settings"] if each["required"]] == ["service"]
-    sevdrill(gremlin, "schema", "-o", "schema.json")
     schema = json.loads((gremlin.path / "schema.json").read_text(encoding="utf-8"))
     assert "Gremlin" in schema["$defs"]
 
 
 def test_a_misspelt_setting_of_ones_own_kind_is_told(gremlin: pytest.Pytester) -> None:
     gremlin.makefile(".yml", a=DRILL.replace("container.kill, service", "gremlin, sevrice"))
-    result = gremlin.runpytest_subprocess()
+    result = gremlin.runpytest_inprocess()
     assert result.ret == 2
     result.stdout.fnmatch_lines(['a.yml:*unknown key "sevrice", did you mean "service"*'])
 
@@ -327,10 +343,11 @@ def test_a_misspelt_setting_of_ones_own_kind_is_told(gremlin: pytest.Pytester) -
 def test_something_that_is_no_kind_is_told_without_a_traceback(gremlin: pytest.Pytester) -> None:
     file = gremlin.path / "conftest.py"
     file.write_text(file.read_text(encoding="utf-8").replace("[Gremlin]", "[int]"), encoding="utf-8")
-    result = gremlin.runpytest_subprocess()
+    result = gremlin.runpytest_inprocess()
     assert result.ret == 2
     result.stdout.fnmatch_lines(["*is no kind*"])
-    assert "is no kind" in sevdrill(gremlin, "kinds").stderr.str()
+    (shown,) = sevdrill(gremlin, "kinds")
+    assert "is no kind" in shown.stderr.str()
 
 
 def test_a_journal_finds_the_kind_of_a_conftest_again_and_says_when_its_file_is_gone(gremlin: pytest.Pytester) -> None:

@@ -33,14 +33,14 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 def test_a_yaml_file_with_the_key_drill_is_collected_and_every_other_is_left_alone(project: pytest.Pytester) -> None:
     project.makefile(".yml", down=DRILL, other="services: {drill: 1}\n", broken="a: [b\ndrilling: x\n")
-    result = project.runpytest_subprocess("--collect-only", "-q")
+    result = project.runpytest_inprocess("--collect-only", "-q")
     result.stdout.fnmatch_lines(["down.yml::Database down", "1 test collected in *"])
     assert result.ret == 0
 
 
 def test_a_named_file_that_is_no_drill_is_an_error_that_says_so(project: pytest.Pytester) -> None:
     project.makefile(".yml", other="services: {}\n")
-    result = project.runpytest_subprocess("other.yml")
+    result = project.runpytest_inprocess("other.yml")
     assert result.ret == 2
     result.stdout.fnmatch_lines(["*other.yml*drill*"])
     result.stdout.no_fnmatch_line("*Traceback*")
@@ -50,7 +50,7 @@ def test_every_mistake_is_reported_at_once_and_nothing_runs(project: pytest.Pyte
     wrong = DRILL.replace("service: db}", "servcie: db}", 1).replace("SEV-1", "SEV-9").replace("url:", "ulr:")
     project.makefile(".yml", down=wrong)
     project.makepyfile(test_never="def test_never(): print('it ran')")
-    result = project.runpytest_subprocess("-s")
+    result = project.runpytest_inprocess("-s")
     assert result.ret == 2
     result.stdout.fnmatch_lines(
         ["down.yml:2:11: *SEV-9*", 'down.yml:*"ulr"*did you mean "url"*', 'down.yml:*"servcie"*did you mean "service"*']
@@ -61,7 +61,7 @@ def test_every_mistake_is_reported_at_once_and_nothing_runs(project: pytest.Pyte
 
 def test_a_service_that_the_stack_has_not_is_a_mistake(project: pytest.Pytester) -> None:
     project.makefile(".yml", down=DRILL.replace("restart, service: db", "restart, service: bd"))
-    result = project.runpytest_subprocess()
+    result = project.runpytest_inprocess()
     assert result.ret == 2
     result.stdout.fnmatch_lines(['down.yml:*"bd"*did you mean "db"*'])
 
@@ -69,16 +69,16 @@ def test_a_service_that_the_stack_has_not_is_a_mistake(project: pytest.Pytester)
 def test_a_target_looser_than_the_policy_is_a_mistake_unless_it_is_waived(project: pytest.Pytester) -> None:
     loose = DRILL + "targets: {recover: 20m}\nlimit: 1h\n"
     project.makefile(".yml", down=loose)
-    result = project.runpytest_subprocess("--collect-only")
+    result = project.runpytest_inprocess("--collect-only")
     assert result.ret == 2
     result.stdout.fnmatch_lines(["down.yml:*20m*15m*"])
     project.makefile(".yml", down=loose + 'waive: [{target: recover, because: "the restore takes that long"}]\n')
-    assert project.runpytest_subprocess("--collect-only").ret == 0
+    assert project.runpytest_inprocess("--collect-only").ret == 0
 
 
 def test_an_unknown_policy_is_told_without_a_traceback(project: pytest.Pytester) -> None:
     project.makefile(".yml", down=DRILL)
-    result = project.runpytest_subprocess("--drill-policy", "sop-01")
+    result = project.runpytest_inprocess("--drill-policy", "sop-01")
     assert result.ret == 2
     result.stdout.fnmatch_lines(['*no policy "sop-01", did you mean "sop-001"*'])
     result.stdout.no_fnmatch_line("*Traceback*")
@@ -86,7 +86,7 @@ def test_an_unknown_policy_is_told_without_a_traceback(project: pytest.Pytester)
 
 def test_drills_are_chosen_by_severity_and_tag(project: pytest.Pytester) -> None:
     project.makefile(".yml", down=DRILL, other=DRILL.replace("SEV-1", "SEV-2").replace("Database down", "Other"))
-    result = project.runpytest_subprocess("--collect-only", "-q", "-m", "sev1 and on_call", "-W", "error")
+    result = project.runpytest_inprocess("--collect-only", "-q", "-m", "sev1 and on_call", "-W", "error")
     result.stdout.fnmatch_lines(["down.yml::Database down", "*1/2 tests collected*"])
 
 
@@ -126,5 +126,5 @@ def test_a_project_without_drills_notices_nothing(project: pytest.Pytester) -> N
 
 def test_it_can_be_switched_off(project: pytest.Pytester) -> None:
     project.makefile(".yml", down=DRILL)
-    result = project.runpytest_subprocess("-p", "no:sevdrill")
+    result = project.runpytest_inprocess("-p", "no:sevdrill")
     assert result.ret == 5

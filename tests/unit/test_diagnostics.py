@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+import unittest.mock
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sevdrill import diagnostics
 from sevdrill.diagnostics import LoadedDrill, check_targets, load, schema
 from sevdrill.errors import DrillFileError
+from sevdrill.kinds import Kinds
+from sevdrill.reading import is_drill
+from sevdrill.scenario import scenario_model
 from sevdrill.shape import suggest
-from sevdrill.source import is_drill
 from sevdrill.units import Duration
 from sevdrill.wording import MOST_SHOWN
 
@@ -149,9 +153,28 @@ def load_text(folder: Path) -> Loader:
     def loader(text: str | bytes, **more: Any) -> LoadedDrill:
         path = folder / "drills" / "x.yml"
         path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return load(path, **{"services": SERVICES, "root": folder, **more})
+        return both_ways(path, **{"services": SERVICES, "root": folder, **more})
 
     return loader
+
+
+def both_ways(path: Path, *, services: Sequence[str] | None, **more: Any) -> LoadedDrill:
+    """Load a drill; whatever is loaded in these tests is loaded the quick way too, and nothing may differ."""
+    with unittest.mock.patch.object(diagnostics, "_good", return_value=None):
+        try:
+            slowly = load(path, services=services, **more)
+        except DrillFileError:
+            model = scenario_model(more.get("kinds") or Kinds.default())
+            assert GOOD(path.read_bytes(), model, path.parent, services) is None
+            raise
+    loaded = load(path, services=services, **more)
+    assert loaded == slowly
+    assert loaded.scenario.dump() == slowly.scenario.dump()
+    assert loaded.line == slowly.line
+    return loaded
+
+
+GOOD = diagnostics._good
 
 
 @pytest.fixture
@@ -195,6 +218,14 @@ def test_the_kinds_of_the_drill_name_their_classes(load_text: Loader) -> None:
     assert [type(fault).__name__ for fault in drill.inject] == ["ContainerKill"]
     assert [type(probe).__name__ for probe in drill.steady_state.probes] == ["HttpProbe", "LoadProbe"]
     assert [type(check).__name__ for check in drill.verify] == ["NoLostWrites"]
+
+
+def test_the_projects_own_drills_need_no_second_look() -> None:
+    drills = sorted((ROOT / "drills").glob("*.yml"))
+    assert len(drills) >= 7
+    for path in drills:
+        both_ways(path, services=None)
+        assert GOOD(path.read_bytes(), scenario_model(Kinds.default()), path.parent, None) is not None
 
 
 # -- the form of the report

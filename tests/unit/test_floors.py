@@ -38,6 +38,6 @@ def test_the_plugin_costs_a_run_without_drills_nothing() -> None:
     assert found.returncode == 0, found.stderr
     before, added = json.loads(found.stdout)
     assert "sevdrill.plugin" in added
-    assert [name for name in added if name.startswith("sevdrill")] == ["sevdrill", "sevdrill.plugin"]
+    assert [name for name in added if name.startswith("sevdrill")] == ["sevdrill", "sevdrill.plugin", "sevdrill.state"]
     assert {name.partition(".")[0] for name in added} - sys.stdlib_module_names == {"sevdrill"}
     assert HEAVY.isdisjoint(before)

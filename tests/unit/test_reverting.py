@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import pytest
+from toy_run import QUICK
 from toy_stack import ToyStack, toy_ports
 
 from sevdrill.clock import SystemClock
-from sevdrill.engine import Engine, Settings
+from sevdrill.engine import Engine
 from sevdrill.errors import StackError
 from sevdrill.journal import Journal, JournalFile
 from sevdrill.judge import Outcome, Verdict, judge
@@ -22,7 +23,6 @@ from sevdrill.severity import load_policy
 from sevdrill.shield import Shield
 from sevdrill.timeline import FaultLine, PhaseLine, RunLine, Sample, StepLine, Timeline, TimelineWriter
 
-QUICK = Settings(patience=1.0, effect=0.5, poll=0.02)
 BREAK = {"action": "circuit-break", "service": "app", "dependency": "db", "timeout": "1s"}
 DRILL: dict[str, Any] = {
     "drill": "Toy provider limited",

@@ -9,8 +9,20 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sevdrill import source as module
-from sevdrill.source import MOST_BYTES, Span, is_drill, quote, read
+from sevdrill import reading as module
+from sevdrill.reading import MOST_BYTES, is_drill, skim
+from sevdrill.source import MOST_NESTED, MOST_VALUES, Source, Span, quote
+
+
+def read(raw: bytes) -> Source:
+    """What `read` gives; whatever is read in these tests is skimmed too, and nothing may differ."""
+    found, quick = module.read(raw), skim(raw)
+    if quick is not None:
+        assert found.complete
+        assert found.problems == []
+        # Texts, so that 1, 1.0 and true are not the same.
+        assert repr(quick) == repr(found.data)
+    return found
 
 
 def data(text: str) -> object:
@@ -157,6 +169,48 @@ def test_tells_every_problem_and_keeps_the_rest() -> None:
     assert [problem.span for problem in found.problems] == [(4, 4), (2, 1), (3, 1), (5, 1)]
     assert found.complete
     assert found.data == {"a": 1, "b": "c"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &x 1",
+        "a: &x [1]\nb: *x",
+        "a: !!str 1",
+        "a: ! 1",
+        "? [a]\n: 1",
+        "? {a: 1}\n: 1",
+        "a: {<<: {b: 1}}",
+        "a: 1\na: 2",
+        "a: {b: 1, b: 1}",
+        "1: a",
+        "null: a",
+        ": a",
+        "a:",
+        "a: [1, ~]",
+        "- a",
+        "a",
+        "",
+        "---",
+        "a: 1\n---\nb: 2",
+        "a: 1\n---\n",
+        "a: [",
+        "a: \x00",
+        "a: " + "[" * MOST_NESTED + "1" + "]" * MOST_NESTED,
+        "a: [" + "1, " * MOST_VALUES + "1]",
+        "a: " + "x" * MOST_BYTES,
+    ],
+    ids=lambda text: text[:20],
+)
+def test_what_is_worth_a_second_look_is_not_skimmed(text: str) -> None:
+    assert skim(text.encode()) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["a: 1", "\ufeffa: [x, {b: 'on', c: [], d: {}}]\ne: |\n  1\n", "--- \n{a: -1.5e3}\n..."]
+)
+def test_what_is_plain_is_skimmed(text: str) -> None:
+    assert repr(skim(text.encode())) == repr(data(text))
 
 
 def test_reads_without_libyaml_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -237,7 +237,7 @@ os._exit(1)
 
 def test_what_the_watchdog_ended_is_not_the_runbooks_merit(tmp_path: Path) -> None:
     stack = ToyStack()
-    run = Run(tmp_path, stack, respond=[{"action": "announce", "status": "identified"}], targets={}, limit="4s")
+    run = Run(tmp_path, stack, respond=[{"action": "announce", "status": "identified"}], targets={}, limit="1s")
 
     def watchdog(line: object) -> None:
         if isinstance(line, FaultLine) and line.event == "on":

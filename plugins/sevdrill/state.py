@@ -1,0 +1,190 @@
+"""What the plugin knows of one pytest process, and what it makes when the first drill asks for it.
+
+Imports nothing but pytest and the standard library at its top, as the plugin does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from sevdrill.diagnostics import LoadedDrill
+    from sevdrill.kinds import Kinds
+    from sevdrill.progress import Progress
+    from sevdrill.session import DrillSession
+    from sevdrill.severity import Policy
+    from sevdrill.shield import Shield
+
+__all__ = ["PLAN", "STATE", "SUMMARY", "State"]
+
+STATE: pytest.StashKey[State] = pytest.StashKey()
+SUMMARY = "sevdrill"
+"""What a drill's summary is called on a test report, and the run's folder in what xdist gives its workers."""
+PLAN = "sevdrill_plan"
+"""What the page of a dry run is called on a test report."""
+
+
+class State:
+    """What the plugin knows of one pytest process."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.shield: Shield | None = None
+        self.session: DrillSession | None = None
+        self.said: list[str] = []
+        self.summaries: list[dict[str, Any]] = []
+        self.terminal_fd: int | None = None
+        self.plans: list[list[str]] = []
+        self.selected: set[str] = set()
+        self.unhealed = False
+        self.announced = False
+        self._services: list[str] | None = None
+        self._policy: Policy | None = None
+        self._limits: dict[str, dict[str, float]] = {}
+        self._markers: set[str] = set()
+        self._run_folder: Path | None = None
+
+    def option(self, name: str) -> Any:
+        """A value from the command line, or else from the ini file."""
+        value = self.config.getoption(f"drill_{name}")
+        return value if value not in (None, "") else self.config.getini(f"drill_{name}")
+
+    @property
+    def worker(self) -> str:
+        return os.environ.get("PYTEST_XDIST_WORKER", "")
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that drills are judged by, read once.
+
+        Raises:
+            PolicyError: there is no such policy.
+        """
+        if self._policy is None:
+            from sevdrill.severity import load_policy
+
+            self._policy = load_policy(self.option("policy"))
+        return self._policy
+
+    def hold_to_policy(self, loaded: LoadedDrill) -> None:
+        """Hold a drill's targets against the policy.
+
+        Raises:
+            DrillFileError: a target is looser than the policy's, and not waived.
+            PolicyError: there is no such policy.
+        """
+        from sevdrill.diagnostics import check_targets
+
+        severity = loaded.scenario.severity
+        if severity not in self._limits:
+            targets = self.policy.targets(severity)
+            self._limits[severity] = {key: target.limit for key, target in targets.items()}
+        check_targets(loaded, self._limits[severity], self.policy.policy)
+
+    def mark(self, item: pytest.Item, severity: object, tags: Iterable[object]) -> None:
+        """Mark a drill by its severity and tags, so that `-m "sev1 and database"` chooses it."""
+        for word in (str(severity).lower().replace("-", ""), *(str(tag).replace("-", "_") for tag in tags)):
+            if word.isidentifier():
+                if word not in self._markers:
+                    self._markers.add(word)
+                    self.config.addinivalue_line("markers", f"{word}: drills with this severity or tag")
+                item.add_marker(word)
+
+    @property
+    def dry_run(self) -> bool:
+        return bool(self.config.getoption("drill_dry_run"))
+
+    @property
+    def service_names(self) -> list[str]:
+        """The stack's services, read from its files once.
+
+        Raises:
+            UsageError: a file is not there, or is no Compose file.
+        """
+        if self._services is None:
+            from sevdrill.stacks.compose import service_names
+
+            self._services = service_names(self.stack_files)
+        return self._services
+
+    def kinds(self, node: pytest.Item | pytest.Collector) -> Kinds:
+        """The kinds that a drill may use: sevdrill's own, and those of the conftest files above it.
+
+        Raises:
+            UsageError: something that a hook gave is no kind.
+        """
+        from sevdrill.kinds import Kinds
+
+        given = node.ihook.pytest_sevdrill_kinds()
+        return Kinds.default().with_(kind for kinds in given for kind in kinds or ())
+
+    @property
+    def stack_files(self) -> tuple[Path, ...]:
+        return tuple(self.config.rootpath / name for name in self.config.getini("drill_stack"))
+
+    @property
+    def run_folder(self) -> Path:
+        """Where this run's reports go; named by the time of day, with a number when that is taken."""
+        given = getattr(self.config, "workerinput", {}).get(SUMMARY)
+        if given is not None:
+            return Path(given)
+        if self._run_folder is None:
+            from sevdrill.clock import SystemClock
+
+            base = self.config.rootpath / self.option("runs")
+            stamp = f"{SystemClock().wall():%Y-%m-%dT%H-%M-%SZ}"
+            self._run_folder, count = base / stamp, 1
+            while self._run_folder.exists():
+                count += 1
+                self._run_folder = base / f"{stamp}-{count}"
+        return self._run_folder
+
+    @property
+    def patience(self) -> float:
+        """Seconds that the stack may take to be steady.
+
+        Raises:
+            UsageError: the ini key is no duration.
+        """
+        from sevdrill.errors import UsageError
+        from sevdrill.units import Duration
+
+        text = str(self.config.getini("drill_patience"))
+        try:
+            return Duration.parse(text)
+        except ValueError as error:
+            raise UsageError(f'ini key drill_patience is "{text}", but expected {error}') from None
+
+    def open_session(self) -> DrillSession:
+        """The session that runs drills, made when the first one is to run."""
+        if self.session is None:
+            from sevdrill.session import DrillSession, Options
+            from sevdrill.shield import Shield
+
+            options = Options(
+                root=self.config.rootpath,
+                stack_files=self.stack_files,
+                policy=self.option("policy"),
+                project=self.config.getoption("drill_project"),
+                allow_remote=self.config.getoption("drill_allow_remote") or None,
+                keep=self.config.getoption("drill_keep"),
+                patience=self.patience,
+                state_dir=self.config.rootpath / ".sevdrill",
+                worker=self.worker,
+            )
+            self.shield = self.shield or Shield()
+            self.session = DrillSession(options, self.shield, self.run_folder, say=self.said.append)
+        return self.session
+
+    def progress(self) -> Progress | None:
+        """The live line; None when nobody watches a terminal."""
+        if self.terminal_fd is None:
+            return None
+        from sevdrill.progress import Progress
+
+        return Progress(self.terminal_fd)
