@@ -13,7 +13,8 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sevdrill.toxiproxy.server.stages import STAGES, Receiver, Stage
+from sevdrill.toxiproxy.server.stage import Receiver, Stage
+from sevdrill.toxiproxy.server.stages import STAGES
 from sevdrill.toxiproxy.server.toxics import Toxic
 
 __all__ = ["Connection", "End", "Link"]
@@ -57,7 +58,8 @@ class End(asyncio.Protocol):
 
     def begin(self) -> None:
         """Let the data flow, that which came early first."""
-        self.out.wire()
+        if self._arrived:
+            self.flow(wanted=True)
         for data in self._arrived:
             self.data_received(data)
         self._arrived.clear()
@@ -120,8 +122,8 @@ class Link:
     # As a receiver: the sink.
 
     def feed(self, data: bytes) -> None:
-        """Write to the sink."""
-        if not self._done:
+        """Write to the sink, unless it failed a moment ago."""
+        if not self._done and not self._sink.transport.is_closing():
             self._sink.transport.write(data)
 
     def end(self) -> None:
@@ -181,6 +183,7 @@ class Link:
 
     def start(self) -> None:
         """The connection is there."""
+        self.wire()
         for stage in self._stages:
             if stage.active and not self._done:
                 stage.start()
@@ -267,11 +270,11 @@ class Connection:
         server.join(self, self.down, self.up)
 
     def begin(self) -> None:
-        """Let the data flow."""
-        self._server.begin()
-        self._client.begin()
-        self.up.start()
-        self.down.start()
+        """Let the data flow, once every toxic is at work."""
+        for link in (self.up, self.down):
+            link.start()
+        for end in (self._server, self._client):
+            end.begin()
 
     def link(self, toxic: Toxic) -> Link:
         """The direction that a toxic acts on."""
