@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help drill test test-fast lint images engine-check schema clean
+.PHONY: help drill test test-fast bench lint images engine-check schema clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ test: $(VENV)/.installed lint images ## every test; the stack tests need a Docke
 
 test-fast: $(VENV)/.installed ## the tests that need no stack
 	$(BIN)/pytest tests -m "not stack" $(PYTEST_ARGS)
+
+bench: $(VENV)/.installed engine-check ## measure: collecting, measured times, a drill's own time, reuse of a stack
+	$(BIN)/pytest tests/benchmarks -rP $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
