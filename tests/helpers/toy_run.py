@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import made_up
 from toy_stack import ToyStack, toy_ports
 
 from sevdrill.clock import SystemClock
@@ -14,6 +13,7 @@ from sevdrill.journal import Journal, JournalFile
 from sevdrill.judge import Verdict, judge
 from sevdrill.plan import make_plan
 from sevdrill.ports import Ports
+from sevdrill.scenario import Kinds, scenario_model
 from sevdrill.severity import load_policy
 from sevdrill.shield import Shield
 from sevdrill.timeline import RunLine, Timeline, TimelineWriter
@@ -41,10 +41,12 @@ QUICK = Settings(patience=1.0, effect=0.5, poll=0.02, recovery=0.5)
 
 
 class Run:
-    def __init__(self, folder: Path, stack: ToyStack, *, ports: Ports | None = None, **changes: Any) -> None:
+    def __init__(
+        self, folder: Path, stack: ToyStack, *, ports: Ports | None = None, kinds: Kinds | None = None, **changes: Any
+    ) -> None:
         ports = ports or toy_ports(stack)
         self.stack = stack
-        self.scenario = made_up.scenario(DRILL, **changes)
+        self.scenario = scenario_model(kinds or Kinds.default()).model_validate({**DRILL, **changes})
         self.policy = load_policy("sop-001")
         clock = SystemClock()
         self.shield = Shield()
