@@ -123,7 +123,7 @@ class HttpFront(asyncio.Protocol):
         self._data += data
         if fresh:
             self._limit(READ)
-        if self._task is None:
+        if self._task is None and not self._blocked:
             self._advance()
         elif len(self._data) > HEAD:
             self._transport.pause_reading()
@@ -131,8 +131,7 @@ class HttpFront(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more; it may still read the answer."""
         self._ended = True
-        if self._task is None:
-            self._transport.close()
+        self._advance()
         return True
 
     def pause_writing(self) -> None:
@@ -142,7 +141,8 @@ class HttpFront(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has read its answers."""
         self._blocked = False
-        if self._task is None:
+        if self._task is None and not self._closing:
+            self._transport.resume_reading()
             self._advance()
 
     def close(self) -> None:
@@ -161,6 +161,8 @@ class HttpFront(asyncio.Protocol):
                 pass
         except Malformed as error:
             self._refuse(error)
+        if self._ended and self._task is None and not self._closing and not self._blocked:
+            self._transport.close()  # what is left is no whole request
 
     def _parse(self) -> bool:
         """Read a head or a body; whether there was a whole one."""
@@ -240,11 +242,11 @@ class HttpFront(asyncio.Protocol):
             print(f"sevdrill toxiproxy: {request.method} {request.target[:200]}: {error!r}", file=sys.stderr)  # noqa: T201
             response = Response(500, b"internal error\n", PLAIN)
         self._task = None
-        keep = request.keep and not self._ended
-        self._send(response, keep=keep)
-        if keep:
+        self._send(response, keep=request.keep)
+        if request.keep and not self._transport.is_closing():
             self._limit(READ if self._data else IDLE)
-            self._transport.resume_reading()
+            if not self._blocked:
+                self._transport.resume_reading()
             self._advance()
 
     def _refuse(self, error: Malformed) -> None:

@@ -97,6 +97,11 @@ class End(asyncio.Protocol):
             self.into.blocked = False
             self.into.press()
 
+    @property
+    def read(self) -> bool:
+        """Whether the loop reads from this socket."""
+        return not self.ended and self.transport.is_reading()
+
     def flow(self, *, wanted: bool) -> None:
         """Read from this socket, or stop it."""
         if wanted and not self.ended:
@@ -300,6 +305,10 @@ class Connection:
                     # Closing comes a moment later; what the peer is to see, it is to see now.
                     sock.shutdown(socket.SHUT_RDWR)
             end.transport.abort()
+
+    def unread(self) -> list[End]:
+        """The sockets that are not read from, where the loop would not see that the peer has gone."""
+        return [end for end in (self._client, self._server) if not end.lost and not end.read]
 
     def check(self) -> None:
         """Tell whose it is when both sockets are closed."""

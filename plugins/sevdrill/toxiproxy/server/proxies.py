@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import select
 import socket
 from typing import Any
 
@@ -19,6 +20,8 @@ ACCEPTS = 64
 """Connections accepted before others have their turn."""
 RETRY = 0.1
 """Seconds until connections are accepted again where the process had no file descriptor left for one."""
+SWEEP = 1.0
+"""Seconds between looks for peers that have gone while nobody read from them."""
 SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -33,6 +36,7 @@ class Proxy:
         self._connections: set[Connection] = set()
         self._dialling: dict[asyncio.Task[None], socket.socket] = {}
         self._listener: socket.socket | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
     def shown(self) -> dict[str, Any]:
@@ -161,6 +165,23 @@ class Proxy:
         connection = Connection(near, far, self._toxics, self._connections.discard)
         self._connections.add(connection)
         connection.begin()
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(SWEEP, self._sweep)
+
+    def _sweep(self) -> None:
+        """Let go of sockets that the peer has reset while they were not read from."""
+        self._sweeper = None
+        poll, ends = select.poll(), {}
+        for connection in self._connections:
+            for end in connection.unread():
+                descriptor = end.transport.get_extra_info("socket").fileno()
+                ends[descriptor] = end
+                poll.register(descriptor, 0)  # errors are always reported
+        for descriptor, event in poll.poll(0):
+            if event & select.POLLERR:
+                ends[descriptor].transport.abort()
+        if self._connections:
+            self._sweeper = self._loop.call_later(SWEEP, self._sweep)
 
     async def _dial(self, far: End) -> asyncio.Transport:
         host, port = split(self.upstream)

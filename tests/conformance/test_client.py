@@ -1,23 +1,15 @@
-"""The guarded client against the real Toxiproxy, in a container of its own."""
+"""The guarded client against both servers."""
 
 import contextlib
 import socket
-import subprocess
 import threading
 import time
-import uuid
 
 import pytest
 
-from sevdrill.stacks.engine import wait_until
 from sevdrill.toxiproxy.client import Proxy, Toxic, ToxiproxyClient, ToxiproxyError
 
-pytestmark = pytest.mark.stack
-API, LISTEN = 21474, 21432
-
-
-def docker(*command):
-    return subprocess.run(["docker", *command], check=True, capture_output=True, text=True, timeout=60).stdout.strip()
+LISTEN = 21432
 
 
 @pytest.fixture(scope="module")
@@ -44,35 +36,12 @@ def echo():
     listening.close()
 
 
-@pytest.fixture(scope="module")
-def container(engine):
-    name = f"sevdrill-test-{uuid.uuid4().hex[:8]}"
-    label = f"sevdrill.project={name}"
-    docker(
-        *("run", "-d", "--name", name, "--label", label, "--network", "host"),
-        *("ghcr.io/shopify/toxiproxy:2.12.0", "-host=127.0.0.1", f"-port={API}"),
-    )
-    yield name
-    docker("rm", "-f", name)
-    assert docker("ps", "-aq", "--filter", f"label={label}") == ""
-
-
 @pytest.fixture
-def client(container, echo):
-    client = ToxiproxyClient("127.0.0.1", API)
-
-    def answers():
-        try:
-            return client.proxies() is not None
-        except ToxiproxyError:
-            return False
-
-    assert wait_until(answers, within=10)
+def client(any_server, echo):
+    client = ToxiproxyClient("127.0.0.1", any_server.port)
     client.populate([Proxy("echo", f"127.0.0.1:{LISTEN}", f"127.0.0.1:{echo}")])
     yield client
-    for toxic in client.proxy("echo").toxics:
-        client.remove_toxic("echo", toxic.name)
-    client.set_enabled("echo", enabled=True)
+    any_server("DELETE", "/proxies/echo")
     client.close()
 
 
@@ -145,7 +114,7 @@ def test_removing_latency_does_not_wedge_while_clients_abort(client):
     assert trip()[0] == b"x"
 
 
-def test_errors_of_the_real_server(client):
+def test_errors_of_the_server(client):
     with pytest.raises(ToxiproxyError, match="404 proxy not found") as caught:
         client.proxy("nobody")
     assert caught.value.status == 404
