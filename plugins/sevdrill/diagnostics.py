@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -22,19 +22,22 @@ from pydantic import ValidationError
 from sevdrill.errors import DrillFileError
 from sevdrill.kinds import Kinds
 from sevdrill.model import Model
+from sevdrill.ports import Load
+from sevdrill.probes import Probe
 from sevdrill.rules import items, rules
-from sevdrill.scenario import Scenario, scenario_model
+from sevdrill.scenario import Scenario, StopConditions, scenario_model, stop_model
 from sevdrill.severity import LIMITS
 from sevdrill.shape import Schema, Shape, plain, suggest
 from sevdrill.source import MOST_BYTES, Place, Problem, Source, at, given, quote, read
 from sevdrill.units import Duration
 from sevdrill.wording import MOST_SHOWN, did_you_mean, explain, report
 
-__all__ = ["LoadedDrill", "check_targets", "load", "load_data", "schema"]
+__all__ = ["LoadedDrill", "check_targets", "load", "load_data", "load_stop", "schema", "with_stop"]
 
 # Each mended name may uncover another below it: a key, a kind, that kind's keys, their keys.
 _MOST_MENDED = 10
 _MOST_LOOKED_AT = 100
+_Whole = type[Scenario] | type[StopConditions]
 _HOST = re.compile(r"https?://(?:[^/?#@]*@)?([^/?#:]+)")
 
 
@@ -66,13 +69,45 @@ def load(
         DrillFileError: the file cannot be read or has mistakes; the message lists every one of them with its place.
     """
     shown = _shown(path, root)
-    try:
-        with path.open("rb") as file:
-            source = read(file.read(MOST_BYTES + 1))
-    except (OSError, ValueError) as error:
-        raise DrillFileError(f"{shown}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    source = _read(path, shown, "drill")
     scenario = _scenario(source, shown, path.parent, kinds, services)
     return LoadedDrill(scenario, path, source.keys["drill",].line, source, shown)
+
+
+def load_stop(
+    path: Path, *, kinds: Kinds | None = None, services: Sequence[str] | None = None, root: Path | None = None
+) -> tuple[Probe, ...]:
+    """Read and check a file with stop conditions for every drill; arguments as for `load`.
+
+    Raises:
+        DrillFileError: as for `load`.
+    """
+    shown = _shown(path, root)
+    source = _read(path, shown, "stop")
+    problems = list(source.problems)
+    found: StopConditions | None = None
+    if source.complete:
+        checker = _StopChecker(source, stop_model(kinds or Kinds.default()), path.parent, services)
+        found = checker.check()
+        problems += checker.problems
+    if problems or found is None:
+        raise DrillFileError(report(shown, source, problems))
+    return found.stop
+
+
+def with_stop(loaded: LoadedDrill, conditions: Sequence[Probe]) -> LoadedDrill:
+    """The drill with stop conditions that stand for every drill; those about users only where there are some."""
+    scenario = loaded.scenario
+    apt = [probe for probe in conditions if scenario.load is not None or Load not in probe.needs]
+    return replace(loaded, scenario=scenario.model_copy(update={"stop": (*scenario.stop, *apt)}))
+
+
+def _read(path: Path, shown: str, what: str) -> Source:
+    try:
+        with path.open("rb") as file:
+            return read(file.read(MOST_BYTES + 1), what)
+    except (OSError, ValueError) as error:
+        raise DrillFileError(f"{shown}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def load_data(
@@ -101,7 +136,7 @@ def _scenario(
     source: Source, shown: str, folder: Path, kinds: Kinds | None, services: Sequence[str] | None
 ) -> Scenario:
     problems = list(source.problems)
-    scenario = None
+    scenario: Scenario | None = None
     if source.complete:
         checker = _Checker(source, scenario_model(kinds or Kinds.default()), folder, services)
         scenario = checker.check()
@@ -163,10 +198,16 @@ def _drill_schema(kinds: Kinds) -> Schema:
     return made
 
 
+@lru_cache(maxsize=16)
+def _stop_schema(kinds: Kinds) -> Schema:
+    made: Schema = plain(stop_model(kinds).model_json_schema(by_alias=True))
+    return made
+
+
 class _Checker:
     """Looks at the data of one file until it has seen everything."""
 
-    def __init__(self, source: Source, model: type[Scenario], folder: Path, services: Sequence[str] | None) -> None:
+    def __init__(self, source: Source, model: _Whole, folder: Path, services: Sequence[str] | None) -> None:
         self.problems: list[Problem] = []
         self._source = source
         self._model = model
@@ -180,8 +221,8 @@ class _Checker:
     def _shape(self) -> Shape:
         return Shape(_drill_schema(self._model.kinds))
 
-    def check(self) -> Scenario | None:
-        """The drill; None when there are problems."""
+    def check(self) -> Any:
+        """What the file holds; None when there are problems."""
         if not self._is_drill():
             return None
         scenario, errors = self._validate()
@@ -200,11 +241,14 @@ class _Checker:
             else:
                 self.problems.append(Problem(self._source.span(place), "an empty item; fill it in, or take it out"))
         told = [self._tell(error) for error in errors if not self._is_echo(error)]
-        told += [(self._original(place), text) for place, text in rules(self._data, self._model.kinds)]
+        told += [(self._original(place), text) for place, text in self._rules()]
         if self._services is not None:
             told += [(self._original(place), text) for place, text in self._wrong_services(self._services)]
         self.problems += [Problem(self._source.span(place), text) for place, text in told if place not in empty]
         return scenario
+
+    def _rules(self) -> Iterator[tuple[Place, str]]:
+        return rules(self._data, self._model.kinds)
 
     def _is_drill(self) -> bool:
         data = self._data
@@ -214,7 +258,7 @@ class _Checker:
         self.problems.append(Problem(self._source.span(()), text))
         return False
 
-    def _validate(self) -> tuple[Scenario | None, list[Any]]:
+    def _validate(self) -> tuple[Any, list[Any]]:
         text = json.dumps(self._data)
         try:
             # As JSON and strict: lists become tuples, but nothing else becomes what it is not ("5" no number).
@@ -311,6 +355,22 @@ class _Checker:
                     yield (*place, key), f"{quote(value)} names no service, such as http://{services[0]}/"
                 elif name not in services:
                     yield (*place, key), did_you_mean("service", name, list(services))[0]
+
+
+class _StopChecker(_Checker):
+    @property
+    def _shape(self) -> Shape:
+        return Shape(_stop_schema(self._model.kinds))
+
+    def _rules(self) -> Iterator[tuple[Place, str]]:
+        return iter(())
+
+    def _is_drill(self) -> bool:
+        if isinstance(self._data, dict):
+            return True
+        text = 'this file holds no stop conditions: its top level has no key "stop"'
+        self.problems.append(Problem(self._source.span(()), text))
+        return False
 
 
 def _is_url(kind: type[Model], key: str) -> bool:

@@ -91,6 +91,7 @@ class PythonDrill:
                 services=state.service_names or None,
             )
             load_and_check(loaded, state.policy)
+            loaded = state.with_stop(loaded)
         except SevdrillError as error:
             raise DrillNotPassed(str(error)) from None
         known = item.config.pluginmanager.hasplugin("subtests")

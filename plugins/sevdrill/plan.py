@@ -24,6 +24,7 @@ __all__ = [
     "effect_series",
     "make_plan",
     "steady_series",
+    "stop_series",
     "targets_of",
 ]
 
@@ -36,6 +37,11 @@ def steady_series(scenario: Scenario) -> dict[str, Probe]:
 def effect_series(scenario: Scenario) -> dict[str, Probe]:
     """The probes of what users feel, by the name of their series in the timeline."""
     return {f"effect:{n}:{probe.title}": probe for n, probe in enumerate(scenario.effect)}
+
+
+def stop_series(scenario: Scenario) -> dict[str, Probe]:
+    """The stop conditions, by the name of their series in the timeline."""
+    return {f"stop:{n}:{probe.title}": probe for n, probe in enumerate(scenario.stop)}
 
 
 def alert_series(scenario: Scenario) -> dict[str, AlertDetector]:
@@ -115,7 +121,7 @@ def _needs(scenario: Scenario, checks: tuple[Check, ...]) -> Iterator[tuple[str,
     for title, part in parts:
         for port in part.needs:
             yield title, port
-    for probe in (*scenario.steady_state.probes, *scenario.effect):
+    for probe in (*scenario.steady_state.probes, *scenario.effect, *scenario.stop):
         for port in probe.needs:
             yield probe.title, port
     if scenario.detect or scenario.quiet:

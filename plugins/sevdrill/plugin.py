@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from sevdrill.diagnostics import LoadedDrill
     from sevdrill.fixtures import PythonDrill, RunningStack
     from sevdrill.item import DrillFile
     from sevdrill.kinds import Kinds
+    from sevdrill.probes import Probe
     from sevdrill.progress import Progress
     from sevdrill.session import DrillSession
     from sevdrill.severity import Policy
@@ -47,6 +49,7 @@ class State:
         self.selected: set[str] = set()
         self.unhealed = False
         self.announced = False
+        self._stop: dict[Kinds, tuple[Probe, ...]] = {}
         self._services: list[str] | None = None
         self._policy: Policy | None = None
         self._run_folder: Path | None = None
@@ -100,6 +103,22 @@ class State:
 
         given = node.ihook.pytest_sevdrill_kinds()
         return Kinds.default().with_(kind for kinds in given for kind in kinds or ())
+
+    def with_stop(self, loaded: LoadedDrill) -> LoadedDrill:
+        """The drill with the stop conditions of the ini key ``drill_stop``.
+
+        Raises:
+            DrillFileError: that file has mistakes.
+        """
+        name = self.config.getini("drill_stop")
+        if not name:
+            return loaded
+        from sevdrill.diagnostics import load_stop, with_stop
+
+        root, kinds = self.config.rootpath, loaded.scenario.kinds
+        if kinds not in self._stop:
+            self._stop[kinds] = load_stop(root / name, kinds=kinds, services=self.service_names or None, root=root)
+        return with_stop(loaded, self._stop[kinds])
 
     @property
     def stack_files(self) -> tuple[Path, ...]:
@@ -200,6 +219,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "drill_stack", "Compose files of the stack under drill", type="args", default=["docker-compose.drill.yml"]
     )
     parser.addini("drill_runs", "where reports go, relative to the root", default="drill-runs")
+    parser.addini("drill_stop", "file with stop conditions for every drill, relative to the root", default="")
     parser.addini("drill_patience", "how long the stack may take to be steady before the fault", default="60s")
 
 

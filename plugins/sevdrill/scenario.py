@@ -43,8 +43,10 @@ __all__ = [
     "Quiet",
     "Scenario",
     "SteadyState",
+    "StopConditions",
     "Waiver",
     "scenario_model",
+    "stop_model",
 ]
 
 
@@ -188,6 +190,8 @@ class Scenario(Model):
     """Steps after recovery: switch back on what was switched off; the last message."""
     verify: tuple[Check, ...] = ()
     """What must be true once the stack has recovered."""
+    stop: tuple[Probe, ...] = ()
+    """Stop conditions: the drill is aborted, and undone at once, when one of these probes becomes true."""
     limit: Duration = Duration(600)
     """How long the drill may take; missed targets do not end it, so that true times are known."""
 
@@ -202,6 +206,23 @@ class Scenario(Model):
     def dump(self) -> dict[str, Any]:
         """The drill as JSON that ``scenario_model(kinds).model_validate`` reads back to an equal drill."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+class StopConditions(Model):
+    """Stop conditions that stand for every drill."""
+
+    kinds: ClassVar[Kinds]
+
+    stop: tuple[Probe, ...] = Field(min_length=1)
+    """The conditions: a drill is aborted, and undone at once, when one of these probes becomes true."""
+
+
+@lru_cache(maxsize=16)
+def stop_model(kinds: Kinds) -> type[StopConditions]:
+    """The class of files with stop conditions for every drill."""
+    model: type[StopConditions] = _with(StopConditions, {"stop": _list("probe", kinds)})
+    model.kinds = kinds
+    return model
 
 
 @lru_cache(maxsize=16)
@@ -222,6 +243,7 @@ def scenario_model(kinds: Kinds) -> type[Scenario]:
             "effect": _list("probe", kinds),
             **dict.fromkeys(("investigate", "respond", "close"), _list("action", kinds)),
             "verify": _list("check", kinds),
+            "stop": _list("probe", kinds),
         },
     )
     model.kinds = kinds

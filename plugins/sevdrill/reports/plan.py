@@ -31,6 +31,7 @@ def plan_page(plan: Plan, shown: str) -> Iterator[str]:
         times += [f"for {fault.for_}"] if fault.for_ is not None else []
         yield f"  fault: {' '.join([fault.title, *times])}; undone at the latest after {fault.max}"
     yield from (f"  effect: {probe.title}" for probe in scenario.effect)
+    yield from (f"  stop: {probe.title}" for probe in scenario.stop)
     yield from (f"  detect: {detector.title}" for detector in scenario.detect)
     for part in ("investigate", "respond", "close"):
         yield from (f"  {part}: {step.title} (at most {step.timeout})" for step in getattr(scenario, part))
