@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from sevdrill.actions import Action, RevertingAction
+from sevdrill.blast import WATCHDOG_AFTER
 from sevdrill.clock import Clock
 from sevdrill.errors import SevdrillError
 from sevdrill.faults import Fault, State
@@ -43,9 +44,6 @@ from sevdrill.watching import Watching
 __all__ = ["Engine", "Settings"]
 
 T = TypeVar("T")
-
-WATCHDOG_AFTER = 600.0
-"""Seconds beyond a drill's limit after which the watchdog undoes a fault that says nothing else."""
 
 HURRIED = 15.0
 """Seconds that the stack of a stopped run may take to show that it is steady after every undo."""

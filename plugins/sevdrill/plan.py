@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sevdrill.actions import Action
+from sevdrill.blast import Hit, hits
 from sevdrill.checks import Check
 from sevdrill.checks.alerts import AlertResolved, NotPaged
 from sevdrill.errors import Unsupported
@@ -103,10 +104,8 @@ class Plan:
     targets: Mapping[str, Target]
     checks: tuple[Check, ...]
 
-    @property
-    def touched(self) -> list[str]:
-        """The blast radius: services that the faults touch."""
-        return sorted({service for fault in self.scenario.inject for service in fault.services})
+    hits: Mapping[str, Hit]
+    """The blast radius: what the faults hit, by service."""
 
     @property
     def limit(self) -> Duration:
@@ -128,8 +127,8 @@ def _needs(scenario: Scenario, checks: tuple[Check, ...]) -> Iterator[tuple[str,
         yield "detection", Monitoring
 
 
-def make_plan(scenario: Scenario, policy: Policy, ports: Ports) -> Plan:
-    """Plan the drill.
+def make_plan(scenario: Scenario, policy: Policy, ports: Ports, replicas: Mapping[str, int] | None = None) -> Plan:
+    """Plan the drill; ``replicas`` is how many each service has.
 
     Raises:
         Unsupported: the stack lacks a capability; the text names it and what needs it.
@@ -143,4 +142,4 @@ def make_plan(scenario: Scenario, policy: Policy, ports: Ports) -> Plan:
     if missing:
         wanted = "; ".join(f"{name} (for: {title})" for name, title in sorted(missing.items()))
         raise Unsupported(f"this stack lacks {wanted}; it has {', '.join(ports.names)}")
-    return Plan(scenario, policy, targets_of(scenario, policy), checks)
+    return Plan(scenario, policy, targets_of(scenario, policy), checks, hits(scenario, replicas or {}))

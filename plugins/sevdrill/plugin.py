@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sevdrill.session import DrillSession
     from sevdrill.severity import Policy
     from sevdrill.shield import Shield
+    from sevdrill.units import Duration
 
 STATE: pytest.StashKey[State] = pytest.StashKey()
 MAYBE = re.compile(rb"""(?:^|[{,])\s*["']?drill["']?\s*:""", re.MULTILINE)
@@ -141,9 +142,8 @@ class State:
                 self._run_folder = base / f"{stamp}-{count}"
         return self._run_folder
 
-    @property
-    def patience(self) -> float:
-        """Seconds that the stack may take to be steady.
+    def duration(self, key: str) -> Duration:
+        """A length of time from the ini file.
 
         Raises:
             UsageError: the ini key is no duration.
@@ -151,15 +151,16 @@ class State:
         from sevdrill.errors import UsageError
         from sevdrill.units import Duration
 
-        text = str(self.config.getini("drill_patience"))
+        text = str(self.config.getini(key))
         try:
             return Duration.parse(text)
         except ValueError as error:
-            raise UsageError(f'ini key drill_patience is "{text}", but expected {error}') from None
+            raise UsageError(f'ini key {key} is "{text}", but expected {error}') from None
 
     def open_session(self) -> DrillSession:
         """The session that runs drills, made when the first one is to run."""
         if self.session is None:
+            from sevdrill.blast import parse
             from sevdrill.session import DrillSession, Options
             from sevdrill.shield import Shield
 
@@ -170,7 +171,9 @@ class State:
                 project=self.config.getoption("drill_project"),
                 allow_remote=self.config.getoption("drill_allow_remote") or None,
                 keep=self.config.getoption("drill_keep"),
-                patience=self.patience,
+                patience=self.duration("drill_patience"),
+                blast_radius=parse(self.option("blast_radius")),
+                max_limit=self.duration("drill_max_limit"),
                 state_dir=self.config.rootpath / ".sevdrill",
                 worker=self.worker,
             )
@@ -214,11 +217,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--drill-dry-run", action="store_true", help="show what each drill would do; starts nothing, touches nothing"
     )
+    group.addoption(
+        "--drill-blast-radius",
+        default="",
+        metavar="services=N,replicas=P%",
+        help="the most that a drill may hit (default: services=1,replicas=50%%)",
+    )
     parser.addini("drill_policy", "severity policy: a shipped name or a file", default="sop-001")
     parser.addini(
         "drill_stack", "Compose files of the stack under drill", type="args", default=["docker-compose.drill.yml"]
     )
     parser.addini("drill_runs", "where reports go, relative to the root", default="drill-runs")
+    parser.addini("drill_blast_radius", "the most that a drill may hit, such as services=2,replicas=100%", default="")
+    parser.addini("drill_max_limit", "the longest that a drill may take", default="30m")
     parser.addini("drill_stop", "file with stop conditions for every drill, relative to the root", default="")
     parser.addini("drill_patience", "how long the stack may take to be steady before the fault", default="60s")
 

@@ -34,10 +34,11 @@ from sevdrill.probes import Probe
 from sevdrill.rules import rules
 from sevdrill.severity import LIMITS
 from sevdrill.sop import Severity
-from sevdrill.units import Duration
+from sevdrill.units import Duration, Percent
 
 __all__ = [
     "AlertDetector",
+    "BlastRadius",
     "Kinds",
     "LoadSpec",
     "Quiet",
@@ -93,6 +94,15 @@ class SteadyState(Model):
     """Users must feel nothing at all: the probes must stay good while the fault is on."""
     probes: tuple[Probe, ...] = Field(min_length=1)
     """The probes; all of them must be good."""
+
+
+class BlastRadius(Model):
+    """How much the faults of a drill may hit."""
+
+    services: int = Field(default=1, ge=1)
+    """How many services."""
+    replicas: Percent = Percent(0.5)
+    """Which share of each service's replicas may be taken out of action, rounded up: a single one may be hit."""
 
 
 class AlertDetector(Model):
@@ -174,6 +184,8 @@ class Scenario(Model):
     """The users of the stack."""
     steady_state: SteadyState
     """What normal looks like."""
+    blast_radius: BlastRadius = BlastRadius()
+    """How much the faults may hit; more than the default must be allowed by whoever runs the drill, too."""
     inject: tuple[Fault, ...] = ()
     """The faults."""
     quiet: Quiet | None = None

@@ -18,7 +18,8 @@ def plan_page(plan: Plan, shown: str) -> Iterator[str]:
     services = sorted(
         {name for step in (*scenario.investigate, *scenario.respond, *scenario.close) for name in step.services}
     )
-    yield f"  blast radius: {', '.join(plan.touched) or 'nothing is broken'}"
+    hit = ", ".join(f"{name} ({what})" for name, what in plan.hits.items())
+    yield f"  blast radius: {hit or 'nothing is broken'}"
     yield f"  the runbook acts on: {', '.join(services) or 'nothing'}"
     if scenario.load is not None:
         yield f"  load: {scenario.load.users} users of {scenario.load.locustfile}"
