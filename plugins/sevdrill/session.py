@@ -405,7 +405,7 @@ class DrillSession:
             self.say(f"the stack {stack.project} is dirty; it is taken down, and started anew when it is used again")
         if self._dirty or not self._stays:
             self._take_down(stack)
-        else:
+        elif stack.was_begun:
             self.say(f"the stack {stack.project} is left up; take it down with: sevdrill down {stack.project}")
             for line in stack.reach():
                 self.say(f"  {line}")

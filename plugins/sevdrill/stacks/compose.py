@@ -113,6 +113,11 @@ class ComposeStack:
         """The project's name."""
         return self._config.project
 
+    @property
+    def was_begun(self) -> bool:
+        """Whether it was ever started from this folder, as far as that came."""
+        return self._project.exists
+
     def exists(self) -> bool:
         """Whether anything of it is there, running or not."""
         return bool(self._engine.containers(self.project))

@@ -95,7 +95,8 @@ class Engine:
             if found.code != 0:
                 raise EngineUnavailable(f"the docker command cannot say which engine it uses: {tail(found.err)}")
             host = found.out.strip()
-        if urlsplit(host).scheme not in ("unix", "npipe") and allow_remote not in (host, urlsplit(host).hostname):
+        is_allowed = bool(allow_remote) and allow_remote in (host, urlsplit(host).hostname)
+        if urlsplit(host).scheme not in ("unix", "npipe") and not is_allowed:
             raise Refused(
                 f"the container engine is {host}, not on this machine; drills break what runs there. "
                 f"If that is meant, allow it by name: --drill-allow-remote {urlsplit(host).hostname or host}"
