@@ -1,4 +1,4 @@
-"""The command line: ``sevdrill judge``, ``validate``, ``kinds``, ``schema``, ``heal``, ``report``, ``down``, and more.
+"""The command line: ``sevdrill judge``, ``validate``, ``kinds``, ``schema``, ``stop``, ``heal``, ``report``, and more.
 
 Exit codes: 0 all is well; 1 a drill is not passed, or something could not be healed; 2 the command or a file is wrong.
 """
@@ -69,6 +69,11 @@ def _parser() -> argparse.ArgumentParser:
             metavar="FILE",
             help="a conftest.py that adds kinds (default: those that pytest finds here and in drills/)",
         )
+    stop = commands.add_parser("stop", help="stop a run that is under way, and wait until everything is undone")
+    stop.add_argument("name", nargs="?", default="", metavar="RUN|STACK", help="default: every run of this folder")
+    stop.add_argument("--within", default="3m", metavar="TIME", help="how long to wait for it (default: 3m)")
+    stop.add_argument("--state", type=Path, default=Path(".sevdrill"), metavar="DIR", help="default: .sevdrill")
+    stop.set_defaults(run=_stop)
     heal = commands.add_parser("heal", help="undo what killed runs left broken, and take down their stacks")
     heal.add_argument("--state", type=Path, default=Path(".sevdrill"), metavar="DIR", help="default: .sevdrill")
     heal.set_defaults(run=_heal)
@@ -203,6 +208,20 @@ def _heal(options: argparse.Namespace) -> int:
         lines += 1
     if not lines:
         print("nothing to heal")
+    return 0
+
+
+def _stop(options: argparse.Namespace) -> int:
+    from sevdrill.clock import SystemClock
+    from sevdrill.stopping import stop
+    from sevdrill.units import Duration
+
+    try:
+        within = Duration.parse(options.within)
+    except ValueError as error:
+        raise UsageError(f"--within {options.within}: expected {error}") from None
+    for line in stop(options.state, Path(options.name).name, SystemClock(), within):
+        print(line, flush=True)
     return 0
 
 

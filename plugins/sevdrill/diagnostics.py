@@ -11,31 +11,35 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from sevdrill.errors import DrillFileError
 from sevdrill.kinds import Kinds
 from sevdrill.model import Model
+from sevdrill.ports import Load
+from sevdrill.probes import Probe
 from sevdrill.reading import MOST_BYTES, read, skim
 from sevdrill.rules import items, rules
-from sevdrill.scenario import Scenario, scenario_model
+from sevdrill.scenario import Scenario, StopConditions, scenario_model, stop_model
 from sevdrill.severity import LIMITS
 from sevdrill.shape import Schema, Shape, plain, suggest
 from sevdrill.source import Place, Problem, Source, at, given, quote
 from sevdrill.units import Duration
 from sevdrill.wording import MOST_SHOWN, did_you_mean, explain, report
 
-__all__ = ["LoadedDrill", "check_targets", "load", "load_data", "schema"]
+__all__ = ["LoadedDrill", "check_targets", "load", "load_data", "load_stop", "schema", "with_stop"]
 
 # Each mended name may uncover another below it: a key, a kind, that kind's keys, their keys.
 _MOST_MENDED = 10
 _MOST_LOOKED_AT = 100
+_Whole = type[Scenario] | type[StopConditions]
+_Read = TypeVar("_Read", bound=Model)
 _HOST = re.compile(r"https?://(?:[^/?#@]*@)?([^/?#:]+)")
 
 
@@ -77,15 +81,47 @@ def load(
         DrillFileError: the file cannot be read or has mistakes; the message lists every one of them with its place.
     """
     shown = _shown(path, root)
-    try:
-        with path.open("rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise DrillFileError(f"{shown}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    raw = _read(path, shown)
     model = scenario_model(kinds or Kinds.default())
     # Where nothing is wrong nothing must be pointed at.
     scenario = _good(raw, model, path.parent, services) or _looked_at(read(raw), shown, model, path.parent, services)
     return LoadedDrill(scenario, path, raw, shown=shown)
+
+
+def load_stop(
+    path: Path, *, kinds: Kinds | None = None, services: Sequence[str] | None = None, root: Path | None = None
+) -> tuple[Probe, ...]:
+    """Read and check a file with stop conditions for every drill; arguments as for `load`.
+
+    Raises:
+        DrillFileError: as for `load`.
+    """
+    shown = _shown(path, root)
+    source = read(_read(path, shown), "stop")
+    problems = list(source.problems)
+    found: StopConditions | None = None
+    if source.complete:
+        checker = _StopChecker(source, stop_model(kinds or Kinds.default()), path.parent, services)
+        found = checker.check()
+        problems += checker.problems
+    if problems or found is None:
+        raise DrillFileError(report(shown, source, problems))
+    return found.stop
+
+
+def with_stop(loaded: LoadedDrill, conditions: Sequence[Probe]) -> LoadedDrill:
+    """The drill with stop conditions that stand for every drill; those about users only where there are some."""
+    scenario = loaded.scenario
+    apt = [probe for probe in conditions if scenario.load is not None or Load not in probe.needs]
+    return replace(loaded, scenario=scenario.model_copy(update={"stop": (*scenario.stop, *apt)}))
+
+
+def _read(path: Path, shown: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise DrillFileError(f"{shown}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def load_data(
@@ -128,7 +164,7 @@ def _looked_at(
 ) -> Scenario:
     """The drill, or every mistake with its place."""
     problems = list(source.problems)
-    scenario = None
+    scenario: Scenario | None = None
     if source.complete:
         checker = _Checker(source, model, folder, services)
         scenario = checker.check()
@@ -192,10 +228,16 @@ def _drill_schema(kinds: Kinds) -> Schema:
     return made
 
 
+@lru_cache(maxsize=16)
+def _stop_schema(kinds: Kinds) -> Schema:
+    made: Schema = plain(stop_model(kinds).model_json_schema(by_alias=True))
+    return made
+
+
 class _Checker:
     """Looks at the data of one file until it has seen everything."""
 
-    def __init__(self, source: Source, model: type[Scenario], folder: Path, services: Sequence[str] | None) -> None:
+    def __init__(self, source: Source, model: _Whole, folder: Path, services: Sequence[str] | None) -> None:
         self.problems: list[Problem] = []
         self._source = source
         self._model = model
@@ -209,8 +251,8 @@ class _Checker:
     def _shape(self) -> Shape:
         return Shape(_drill_schema(self._model.kinds))
 
-    def check(self) -> Scenario | None:
-        """The drill; None when there are problems."""
+    def check(self) -> Any:
+        """What the file holds; None when there are problems."""
         if not self._is_drill():
             return None
         scenario, errors = self._validate()
@@ -229,12 +271,15 @@ class _Checker:
             else:
                 self.problems.append(Problem(self._source.span(place), "an empty item; fill it in, or take it out"))
         told = [self._tell(error) for error in errors if not self._is_echo(error)]
-        told += [(self._original(place), text) for place, text in rules(self._data, self._model.kinds)]
+        told += [(self._original(place), text) for place, text in self._rules()]
         if self._services is not None:
             wrong = _wrong_services(self._data, self._model, self._services)
             told += [(self._original(place), text) for place, text in wrong]
         self.problems += [Problem(self._source.span(place), text) for place, text in told if place not in empty]
         return scenario
+
+    def _rules(self) -> Iterator[tuple[Place, str]]:
+        return rules(self._data, self._model.kinds)
 
     def _is_drill(self) -> bool:
         data = self._data
@@ -244,7 +289,7 @@ class _Checker:
         self.problems.append(Problem(self._source.span(()), text))
         return False
 
-    def _validate(self) -> tuple[Scenario | None, list[Any]]:
+    def _validate(self) -> tuple[Any, list[Any]]:
         try:
             return _validate(self._model, self._data, self._folder), []
         except ValidationError as error:
@@ -320,14 +365,14 @@ class _Checker:
         return original, explain(error, at(self._data, place), written, self._shape, node, name)
 
 
-def _validate(model: type[Scenario], data: Any, folder: Path) -> Scenario:
+def _validate(model: type[_Read], data: Any, folder: Path) -> _Read:
     # As JSON and strict: lists become tuples, but nothing else becomes what it is not ("5" no number).
     return model.model_validate_json(
         json.dumps(data), strict=True, by_alias=True, by_name=False, context={"folder": folder}
     )
 
 
-def _wrong_services(data: Any, model: type[Scenario], services: Sequence[str]) -> Iterator[tuple[Place, str]]:
+def _wrong_services(data: Any, model: _Whole, services: Sequence[str]) -> Iterator[tuple[Place, str]]:
     for place, family, item in items(data):
         kind = model.kinds.named(family).get(str(item.get(family)))
         for key, value in item.items():
@@ -344,6 +389,22 @@ def _wrong_services(data: Any, model: type[Scenario], services: Sequence[str]) -
                 yield (*place, key), f"{quote(value)} names no service, such as http://{services[0]}/"
             elif name not in services:
                 yield (*place, key), did_you_mean("service", name, list(services))[0]
+
+
+class _StopChecker(_Checker):
+    @property
+    def _shape(self) -> Shape:
+        return Shape(_stop_schema(self._model.kinds))
+
+    def _rules(self) -> Iterator[tuple[Place, str]]:
+        return iter(())
+
+    def _is_drill(self) -> bool:
+        if isinstance(self._data, dict):
+            return True
+        text = 'this file holds no stop conditions: its top level has no key "stop"'
+        self.problems.append(Problem(self._source.span(()), text))
+        return False
 
 
 @lru_cache(maxsize=512)

@@ -7,11 +7,14 @@ probe and detector samples on a thread of its own. Every change runs shielded fr
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from sevdrill.actions import Action, RevertingAction
+from sevdrill.blast import WATCHDOG_AFTER
 from sevdrill.clock import Clock
 from sevdrill.errors import SevdrillError
 from sevdrill.faults import Fault, State
@@ -19,6 +22,7 @@ from sevdrill.journal import Journal, Owed
 from sevdrill.model import Record
 from sevdrill.plan import Plan
 from sevdrill.ports import Load, Monitoring, Ports, Reading, Undos
+from sevdrill.sampling import Look
 from sevdrill.shield import Shield
 from sevdrill.timeline import (
     End,
@@ -39,8 +43,10 @@ from sevdrill.watching import Watching
 
 __all__ = ["Engine", "Settings"]
 
-WATCHDOG_AFTER = 600.0
-"""Seconds beyond a drill's limit after which the watchdog undoes a fault that says nothing else."""
+T = TypeVar("T")
+
+HURRIED = 15.0
+"""Seconds that the stack of a stopped run may take to show that it is steady after every undo."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,10 @@ class Settings:
 
 class _Invalid(Exception):
     """The drill cannot say anything about the system."""
+
+
+class _Breach(Exception):
+    """A stop condition came true."""
 
 
 @dataclass
@@ -95,8 +105,12 @@ class Engine:
         """
         self._main = threading.current_thread()
         interrupted: KeyboardInterrupt | None = None
+        patience = self.settings.patience
         try:
             self._phases()
+        except _Breach as error:
+            patience = HURRIED
+            self._quietly(Stopped(kind="aborted", reason=f"stop condition: {error}"))
         except KeyboardInterrupt as error:
             interrupted = error
         except (_Invalid, SevdrillError) as error:
@@ -109,9 +123,10 @@ class Engine:
             try:
                 with self.shield.shielded():
                     if interrupted is not None:
-                        reason = f"interrupted by {interrupted or 'Ctrl-C'}"
+                        patience = HURRIED
+                        reason = self.journal.asked_to_stop() or f"interrupted by {interrupted or 'Ctrl-C'}"
                         self._quietly(Stopped(kind="aborted", reason=reason))
-                    self._restore(patience=self.settings.patience if interrupted is None else 15.0)
+                    self._restore(patience=patience)
             finally:
                 self._watch.end_all()
                 self._quietly(End(dirty=self.dirty))
@@ -140,7 +155,7 @@ class Engine:
             self._beside = threading.Thread(target=self._steps, args=("investigate", scenario.investigate), daemon=True)
             self._beside.start()
             self._steps("respond", scenario.respond)
-            self._beside.join()
+            self._wait(lambda: self._beside is None or not self._beside.is_alive(), math.inf)
             self._phase("recover")
             at_least = scenario.steady_state.hold + self.settings.recovery
             self._has_recovered = self._wait(self._watch.held, max(self._remaining(), at_least))
@@ -247,7 +262,7 @@ class Engine:
         while not self._stopping.is_set():
             start = self.timeline.now()
             try:
-                reading = step.proof(self.ports, record)
+                reading = self._look(lambda: step.proof(self.ports, record))
             except SevdrillError as error:
                 reading = Reading(ok=None, why=str(error))
             if reading.ok:
@@ -280,7 +295,9 @@ class Engine:
 
     def _read(self, index: int, when: str) -> ReadLine:
         try:
-            data = self.plan.checks[index].read(self.ports)
+            data = self._look(lambda: self.plan.checks[index].read(self.ports))
+        except _Breach:
+            raise
         except Exception as error:  # a check that cannot be read is unknown, whatever the reason
             return ReadLine.model_validate({"check": index, "when": when, "ok": False, "why": str(error)})
         return ReadLine.model_validate({"check": index, "when": when, "data": data})
@@ -342,9 +359,14 @@ class Engine:
         return max(0.0, self._injected + self.plan.limit - self.timeline.now())
 
     def _wait(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Wait for a condition on what was recorded, for so many seconds; undo meanwhile what is due by itself."""
+        """Wait for a condition on what was recorded, for so many seconds; undo meanwhile what is due by itself.
+
+        Raises:
+            _Breach: a stop condition came true; until undo has begun, and in the main thread only.
+        """
         deadline = self.timeline.now() + seconds
         while True:
+            self._heed_stop()
             self._undo_what_is_due()
             with self.timeline.changed:
                 if condition():
@@ -353,6 +375,17 @@ class Engine:
                 if left <= 0:
                     return False
                 self.timeline.changed.wait(min(left, 0.25))
+
+    def _heed_stop(self) -> None:
+        if self._watch.breach and not self._stopping.is_set() and threading.current_thread() is self._main:
+            raise _Breach(self._watch.breach)
+
+    def _look(self, look: Callable[[], T]) -> T:
+        """The result of a look that may take long; it is left alone when the drill is stopped meanwhile."""
+        aside = Look(look, self.timeline)
+        is_main = threading.current_thread() is self._main
+        self._wait(lambda: aside.done or (self._stopping.is_set() and not is_main), math.inf)
+        return aside.result()
 
     def _undo_what_is_due(self) -> None:
         if threading.current_thread() is not self._main:

@@ -91,6 +91,7 @@ class PythonDrill:
                 services=state.service_names or None,
             )
             state.hold_to_policy(loaded)
+            loaded = state.with_stop(loaded)
         except SevdrillError as error:
             raise DrillNotPassed(str(error)) from None
         known = item.config.pluginmanager.hasplugin("subtests")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
+import subprocess
+import sys
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sevdrill.clock import Clock
-from sevdrill.errors import SevdrillError
+from sevdrill.errors import SevdrillError, StackError
 from sevdrill.faults import Fault
 from sevdrill.journal import JournalFile, append, journal_files, locked
 from sevdrill.undo import settle
@@ -18,10 +21,33 @@ from sevdrill.undo import settle
 if TYPE_CHECKING:
     from sevdrill.stacks.compose import ComposeStack
 
-__all__ = ["heal", "heal_all", "overdue"]
+__all__ = ["heal", "heal_all", "overdue", "start_watchdog"]
 
 OTHER_HEALER = 120.0
 """Seconds for which a healer that is at work is waited for."""
+
+
+def start_watchdog(path: Path, state_dir: Path) -> subprocess.Popen[bytes]:
+    """Start the watchdog of this process for a journal, and wait until it watches.
+
+    Raises:
+        StackError: it did not start; then nothing must be injected.
+    """
+    log = (state_dir / "watchdog.log").open("ab")
+    with log:
+        watchdog = subprocess.Popen(
+            [sys.executable, "-m", "sevdrill.watchdog", str(path.absolute()), str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+        )
+    assert watchdog.stdout is not None
+    with watchdog.stdout as output:
+        ready = select.select([output], [], [], 30)[0] and output.readline() == b"ready\n"
+    if not ready:
+        raise StackError(f"the watchdog did not start, so nothing is injected; see {log.name}")
+    return watchdog
 
 
 def _attach(journal: JournalFile, clock: Clock) -> ComposeStack:

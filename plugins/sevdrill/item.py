@@ -25,6 +25,7 @@ class DrillFile(pytest.File):
             kinds = state.kinds(self)
             loaded = load(self.path, kinds=kinds, services=state.service_names or None, root=self.config.rootpath)
             state.hold_to_policy(loaded)
+            loaded = state.with_stop(loaded)
         except SevdrillError as error:
             raise self.CollectError(str(error)) from None
         yield Drill.from_parent(self, name=loaded.scenario.drill, callobj=_runner(loaded), loaded=loaded)

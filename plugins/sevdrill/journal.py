@@ -132,6 +132,11 @@ def journal_files(state_dir: Path) -> list[Path]:
     return sorted((state_dir / FOLDER).glob("*.jsonl"))
 
 
+def stop_note(path: Path) -> Path:
+    """Where `sevdrill stop` says who asks the run of this journal to stop."""
+    return path.with_suffix(".stop")
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[bool]:
     """Try to become the one who may pay this journal's debts; False when somebody alive already is."""
@@ -247,6 +252,13 @@ class Journal:
     def settled(self, debt: Debt) -> None:
         """Note that an undo was done and proved."""
         append(self.path, {"op": "settled", "id": debt.id})
+
+    def asked_to_stop(self) -> str:
+        """Who asked this run to stop by `sevdrill stop`, in words for people; empty when nobody did."""
+        try:
+            return stop_note(self.path).read_text(encoding="utf-8").strip()[:300]
+        except (OSError, ValueError):
+            return ""
 
     def forgive(self) -> None:
         """Note that nothing is owed any more: the whole stack is gone, and every fault with it."""

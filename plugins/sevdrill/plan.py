@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sevdrill.actions import Action
+from sevdrill.blast import Hit, hits
 from sevdrill.checks import Check
 from sevdrill.checks.alerts import AlertResolved, NotPaged
 from sevdrill.errors import Unsupported
@@ -24,6 +25,7 @@ __all__ = [
     "effect_series",
     "make_plan",
     "steady_series",
+    "stop_series",
     "targets_of",
 ]
 
@@ -36,6 +38,11 @@ def steady_series(scenario: Scenario) -> dict[str, Probe]:
 def effect_series(scenario: Scenario) -> dict[str, Probe]:
     """The probes of what users feel, by the name of their series in the timeline."""
     return {f"effect:{n}:{probe.title}": probe for n, probe in enumerate(scenario.effect)}
+
+
+def stop_series(scenario: Scenario) -> dict[str, Probe]:
+    """The stop conditions, by the name of their series in the timeline."""
+    return {f"stop:{n}:{probe.title}": probe for n, probe in enumerate(scenario.stop)}
 
 
 def alert_series(scenario: Scenario) -> dict[str, AlertDetector]:
@@ -97,10 +104,8 @@ class Plan:
     targets: Mapping[str, Target]
     checks: tuple[Check, ...]
 
-    @property
-    def touched(self) -> list[str]:
-        """The blast radius: services that the faults touch."""
-        return sorted({service for fault in self.scenario.inject for service in fault.services})
+    hits: Mapping[str, Hit]
+    """The blast radius: what the faults hit, by service."""
 
     @property
     def limit(self) -> Duration:
@@ -115,15 +120,15 @@ def _needs(scenario: Scenario, checks: tuple[Check, ...]) -> Iterator[tuple[str,
     for title, part in parts:
         for port in part.needs:
             yield title, port
-    for probe in (*scenario.steady_state.probes, *scenario.effect):
+    for probe in (*scenario.steady_state.probes, *scenario.effect, *scenario.stop):
         for port in probe.needs:
             yield probe.title, port
     if scenario.detect or scenario.quiet:
         yield "detection", Monitoring
 
 
-def make_plan(scenario: Scenario, policy: Policy, ports: Ports) -> Plan:
-    """Plan the drill.
+def make_plan(scenario: Scenario, policy: Policy, ports: Ports, replicas: Mapping[str, int] | None = None) -> Plan:
+    """Plan the drill; ``replicas`` is how many each service has.
 
     Raises:
         Unsupported: the stack lacks a capability; the text names it and what needs it.
@@ -137,4 +142,4 @@ def make_plan(scenario: Scenario, policy: Policy, ports: Ports) -> Plan:
     if missing:
         wanted = "; ".join(f"{name} (for: {title})" for name, title in sorted(missing.items()))
         raise Unsupported(f"this stack lacks {wanted}; it has {', '.join(ports.names)}")
-    return Plan(scenario, policy, targets_of(scenario, policy), checks)
+    return Plan(scenario, policy, targets_of(scenario, policy), checks, hits(scenario, replicas or {}))

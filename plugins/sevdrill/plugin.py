@@ -52,11 +52,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--drill-dry-run", action="store_true", help="show what each drill would do; starts nothing, touches nothing"
     )
+    group.addoption(
+        "--drill-blast-radius",
+        default="",
+        metavar="services=N,replicas=P%",
+        help="the most that a drill may hit (default: services=1,replicas=50%%)",
+    )
     parser.addini("drill_policy", "severity policy: a shipped name or a file", default="sop-001")
     parser.addini(
         "drill_stack", "Compose files of the stack under drill", type="args", default=["docker-compose.drill.yml"]
     )
     parser.addini("drill_runs", "where reports go, relative to the root", default="drill-runs")
+    parser.addini("drill_blast_radius", "the most that a drill may hit, such as services=2,replicas=100%", default="")
+    parser.addini("drill_max_limit", "the longest that a drill may take", default="30m")
+    parser.addini("drill_stop", "file with stop conditions for every drill, relative to the root", default="")
     parser.addini("drill_patience", "how long the stack may take to be steady before the fault", default="60s")
 
 

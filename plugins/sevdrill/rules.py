@@ -107,7 +107,8 @@ def _unique_rules(data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     names: set[str] = set()
     for place, key, item in items(data):
         name = item.get("name")
-        if key == "probe" and isinstance(name, str) and name:
+        # Stop conditions that stand for all drills must not clash with a drill's own names.
+        if key == "probe" and place[0] != "stop" and isinstance(name, str) and name:
             if name in names:
                 yield (*place, "name"), f"another probe is called {quote(name)} already"
             names.add(name)
@@ -130,6 +131,7 @@ def items(data: dict[str, Any]) -> Iterator[tuple[Place, str, dict[str, Any]]]:
         (("respond",), "action", data.get("respond")),
         (("close",), "action", data.get("close")),
         (("verify",), "check", data.get("verify")),
+        (("stop",), "probe", data.get("stop")),
     )
     for place, key, items in lists:
         for index, item in enumerate(_sequence(items)):

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
+from sevdrill.errors import SevdrillError
 from sevdrill.ports import Reading
 from sevdrill.timeline import Sample, TimelineWriter
 
-__all__ = ["Sampler"]
+__all__ = ["Look", "Sampler"]
+
+T = TypeVar("T")
 
 
 class Sampler(threading.Thread):
@@ -51,3 +55,36 @@ class Sampler(threading.Thread):
     def end(self) -> None:
         """Take no more samples; a look that is under way is dropped."""
         self._ended.set()
+
+
+class Look(threading.Thread, Generic[T]):
+    """A single look on a thread of its own, for whoever must be able to leave it alone."""
+
+    def __init__(self, look: Callable[[], T], timeline: TimelineWriter) -> None:
+        super().__init__(name="sevdrill look", daemon=True)
+        self._look, self._timeline = look, timeline
+        self._found: list[T] = []
+        self._error: BaseException | None = None
+        self.done = False
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._found.append(self._look())
+        except BaseException as error:  # raised again where the result is wanted
+            self._error = error
+        with self._timeline.changed:
+            self.done = True
+            self._timeline.changed.notify_all()
+
+    def result(self) -> T:
+        """What was seen, or the error that came up instead.
+
+        Raises:
+            SevdrillError: it is not over yet.
+        """
+        if self._error is not None:
+            raise self._error
+        if not self._found:
+            raise SevdrillError("the drill was stopped before this was seen")
+        return self._found[0]

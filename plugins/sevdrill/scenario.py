@@ -34,17 +34,20 @@ from sevdrill.probes import Probe
 from sevdrill.rules import rules
 from sevdrill.severity import LIMITS
 from sevdrill.sop import Severity
-from sevdrill.units import Duration
+from sevdrill.units import Duration, Percent
 
 __all__ = [
     "AlertDetector",
+    "BlastRadius",
     "Kinds",
     "LoadSpec",
     "Quiet",
     "Scenario",
     "SteadyState",
+    "StopConditions",
     "Waiver",
     "scenario_model",
+    "stop_model",
 ]
 
 
@@ -91,6 +94,15 @@ class SteadyState(Model):
     """Users must feel nothing at all: the probes must stay good while the fault is on."""
     probes: tuple[Probe, ...] = Field(min_length=1)
     """The probes; all of them must be good."""
+
+
+class BlastRadius(Model):
+    """How much the faults of a drill may hit."""
+
+    services: int = Field(default=1, ge=1)
+    """How many services."""
+    replicas: Percent = Percent(0.5)
+    """Which share of each service's replicas may be taken out of action, rounded up: a single one may be hit."""
 
 
 class AlertDetector(Model):
@@ -172,6 +184,8 @@ class Scenario(Model):
     """The users of the stack."""
     steady_state: SteadyState
     """What normal looks like."""
+    blast_radius: BlastRadius = BlastRadius()
+    """How much the faults may hit; more than the default must be allowed by whoever runs the drill, too."""
     inject: tuple[Fault, ...] = ()
     """The faults."""
     quiet: Quiet | None = None
@@ -188,6 +202,8 @@ class Scenario(Model):
     """Steps after recovery: switch back on what was switched off; the last message."""
     verify: tuple[Check, ...] = ()
     """What must be true once the stack has recovered."""
+    stop: tuple[Probe, ...] = ()
+    """Stop conditions: the drill is aborted, and undone at once, when one of these probes becomes true."""
     limit: Duration = Duration(600)
     """How long the drill may take; missed targets do not end it, so that true times are known."""
 
@@ -202,6 +218,23 @@ class Scenario(Model):
     def dump(self) -> dict[str, Any]:
         """The drill as JSON that ``scenario_model(kinds).model_validate`` reads back to an equal drill."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+class StopConditions(Model):
+    """Stop conditions that stand for every drill."""
+
+    kinds: ClassVar[Kinds]
+
+    stop: tuple[Probe, ...] = Field(min_length=1)
+    """The conditions: a drill is aborted, and undone at once, when one of these probes becomes true."""
+
+
+@lru_cache(maxsize=16)
+def stop_model(kinds: Kinds) -> type[StopConditions]:
+    """The class of files with stop conditions for every drill."""
+    model: type[StopConditions] = _with(StopConditions, {"stop": _list("probe", kinds)})
+    model.kinds = kinds
+    return model
 
 
 @lru_cache(maxsize=16)
@@ -222,6 +255,7 @@ def scenario_model(kinds: Kinds) -> type[Scenario]:
             "effect": _list("probe", kinds),
             **dict.fromkeys(("investigate", "respond", "close"), _list("action", kinds)),
             "verify": _list("check", kinds),
+            "stop": _list("probe", kinds),
         },
     )
     model.kinds = kinds

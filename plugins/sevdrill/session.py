@@ -9,22 +9,22 @@ import json
 import os
 import re
 import secrets
-import select
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from sevdrill.blast import refuse_beyond, refuse_too_long
 from sevdrill.calls import CALLS
 from sevdrill.clock import Clock, SystemClock
 from sevdrill.diagnostics import LoadedDrill, check_targets
 from sevdrill.engine import Engine, Settings
 from sevdrill.errors import Refused, RunError, SevdrillError, StackError
-from sevdrill.healing import heal_all
+from sevdrill.healing import heal_all, start_watchdog
 from sevdrill.journal import Journal
 from sevdrill.judge import Verdict, judge
 from sevdrill.load import LoadGenerator
@@ -33,11 +33,12 @@ from sevdrill.plan import Plan, make_plan
 from sevdrill.ports import Endpoints, Evidence, Load, Messages, Ports
 from sevdrill.reports.postmortem import postmortem
 from sevdrill.reports.summary import summary
-from sevdrill.scenario import Kinds, Scenario, scenario_model
+from sevdrill.scenario import BlastRadius, Kinds, Scenario, scenario_model
 from sevdrill.severity import Policy, load_policy
 from sevdrill.shield import Shield
 from sevdrill.stacks.compose import ComposeConfig, ComposeStack
 from sevdrill.timeline import Interval, Line, RunLine, Timeline, TimelineWriter
+from sevdrill.units import Duration
 
 __all__ = ["DrillSession", "Options", "RunResult", "load_and_check", "rejudge", "review", "write_run_summary"]
 
@@ -57,6 +58,10 @@ class Options:
     """Host of the container engine of another machine that may be used; by default none may."""
     keep: bool = False
     patience: float = 60.0
+    blast_radius: BlastRadius = field(default_factory=BlastRadius)
+    """The most that a drill may hit, whatever it says itself."""
+    max_limit: float = 1800.0
+    """The longest that a drill may take, in seconds."""
     state_dir: Path = Path(".sevdrill")
     runs_dir: Path = Path("drill-runs")
     worker: str = ""
@@ -178,14 +183,17 @@ class DrillSession:
         """Run one drill on the stack, which is started when it is not up, and judge it.
 
         Raises:
+            Refused: a safety rule says no; nothing was started.
             StackError: the stack could not be started.
             Unsupported: the stack cannot do what the drill asks.
             KeyboardInterrupt: the run was interrupted; everything was undone first.
         """
         self.last = None
-        stack = self._ready_stack()
         scenario = loaded.scenario
-        plan = make_plan(scenario, self.policy, stack.ports())
+        # What is refused is refused before anything is started.
+        self._refuse(scenario)
+        stack = self._ready_stack()
+        plan = make_plan(scenario, self.policy, stack.ports(), self._replicas)
         folder = self._folder(loaded)
         timeline = TimelineWriter(folder / TIMELINE, self.clock, listener=listener)
         try:
@@ -272,15 +280,26 @@ class DrillSession:
         """The plan of a drill on this stack; starts nothing and touches nothing.
 
         Raises:
+            Refused: a safety rule says no.
             Unsupported: the stack cannot do what the drill asks.
             StackError: the stack's files cannot be read.
         """
+        self._refuse(loaded.scenario)
+        return make_plan(loaded.scenario, self.policy, self._planned.ports(), self._replicas)
+
+    @cached_property
+    def _planned(self) -> ComposeStack:
+        """The stack as its files have it; nothing of it is started."""
         config = ComposeConfig(self.options.stack_files, "sevdrill-plan", self.options.state_dir)
-        return make_plan(
-            loaded.scenario,
-            self.policy,
-            ComposeStack(config, self.clock, allow_remote=self.options.allow_remote).ports(),
-        )
+        return ComposeStack(config, self.clock, allow_remote=self.options.allow_remote)
+
+    @cached_property
+    def _replicas(self) -> dict[str, int]:
+        return self._planned.replicas()
+
+    def _refuse(self, scenario: Scenario) -> None:
+        refuse_too_long(scenario, Duration(self.options.max_limit))
+        refuse_beyond(scenario, self.options.blast_radius, self._replicas)
 
     # -- the stack ----------------------------------------------------------------------------------------------------
 
@@ -311,7 +330,7 @@ class DrillSession:
             with self.shield.shielded():
                 self._journal = Journal(self.options.state_dir, run, self.clock, stack.descriptor(), keep=self._stays)
                 self._stack = stack
-                self._watch()
+                self._watchdog = start_watchdog(self._journal.path, self.options.state_dir)
         elif self._dirty:
             self.say(f"the stack {self._stack.project} is dirty; it is recreated")
             self._take_down(self._stack)
@@ -345,23 +364,6 @@ class DrillSession:
             ) from None
         os.truncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
-
-    def _watch(self) -> None:
-        assert self._journal is not None
-        log = (self.options.state_dir / "watchdog.log").open("ab")
-        with log:
-            self._watchdog = subprocess.Popen(
-                [sys.executable, "-m", "sevdrill.watchdog", str(self._journal.path.absolute()), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-            )
-        assert self._watchdog.stdout is not None
-        with self._watchdog.stdout as output:
-            ready = select.select([output], [], [], 30)[0] and output.readline() == b"ready\n"
-        if not ready:
-            raise StackError(f"the watchdog did not start, so nothing is injected; see {log.name}")
 
     def close(self) -> None:
         """Take the stack down, unless it is to stay up and is clean; end the watchdog; let go of every lock.
@@ -403,7 +405,7 @@ class DrillSession:
             self.say(f"the stack {stack.project} is dirty; it is taken down, and started anew when it is used again")
         if self._dirty or not self._stays:
             self._take_down(stack)
-        else:
+        elif stack.was_begun:
             self.say(f"the stack {stack.project} is left up; take it down with: sevdrill down {stack.project}")
             for line in stack.reach():
                 self.say(f"  {line}")

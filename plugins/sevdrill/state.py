@@ -15,10 +15,12 @@ import pytest
 if TYPE_CHECKING:
     from sevdrill.diagnostics import LoadedDrill
     from sevdrill.kinds import Kinds
+    from sevdrill.probes import Probe
     from sevdrill.progress import Progress
     from sevdrill.session import DrillSession
     from sevdrill.severity import Policy
     from sevdrill.shield import Shield
+    from sevdrill.units import Duration
 
 __all__ = ["PLAN", "STATE", "SUMMARY", "State"]
 
@@ -43,6 +45,7 @@ class State:
         self.selected: set[str] = set()
         self.unhealed = False
         self.announced = False
+        self._stop: dict[Kinds, tuple[Probe, ...]] = {}
         self._services: list[str] | None = None
         self._policy: Policy | None = None
         self._limits: dict[str, dict[str, float]] = {}
@@ -123,6 +126,22 @@ class State:
         given = node.ihook.pytest_sevdrill_kinds()
         return Kinds.default().with_(kind for kinds in given for kind in kinds or ())
 
+    def with_stop(self, loaded: LoadedDrill) -> LoadedDrill:
+        """The drill with the stop conditions of the ini key ``drill_stop``.
+
+        Raises:
+            DrillFileError: that file has mistakes.
+        """
+        name = self.config.getini("drill_stop")
+        if not name:
+            return loaded
+        from sevdrill.diagnostics import load_stop, with_stop
+
+        root, kinds = self.config.rootpath, loaded.scenario.kinds
+        if kinds not in self._stop:
+            self._stop[kinds] = load_stop(root / name, kinds=kinds, services=self.service_names or None, root=root)
+        return with_stop(loaded, self._stop[kinds])
+
     @property
     def stack_files(self) -> tuple[Path, ...]:
         return tuple(self.config.rootpath / name for name in self.config.getini("drill_stack"))
@@ -144,9 +163,8 @@ class State:
                 self._run_folder = base / f"{stamp}-{count}"
         return self._run_folder
 
-    @property
-    def patience(self) -> float:
-        """Seconds that the stack may take to be steady.
+    def duration(self, key: str) -> Duration:
+        """A length of time from the ini file.
 
         Raises:
             UsageError: the ini key is no duration.
@@ -154,15 +172,16 @@ class State:
         from sevdrill.errors import UsageError
         from sevdrill.units import Duration
 
-        text = str(self.config.getini("drill_patience"))
+        text = str(self.config.getini(key))
         try:
             return Duration.parse(text)
         except ValueError as error:
-            raise UsageError(f'ini key drill_patience is "{text}", but expected {error}') from None
+            raise UsageError(f'ini key {key} is "{text}", but expected {error}') from None
 
     def open_session(self) -> DrillSession:
         """The session that runs drills, made when the first one is to run."""
         if self.session is None:
+            from sevdrill.blast import parse
             from sevdrill.session import DrillSession, Options
             from sevdrill.shield import Shield
 
@@ -173,7 +192,9 @@ class State:
                 project=self.config.getoption("drill_project"),
                 allow_remote=self.config.getoption("drill_allow_remote") or None,
                 keep=self.config.getoption("drill_keep"),
-                patience=self.patience,
+                patience=self.duration("drill_patience"),
+                blast_radius=parse(self.option("blast_radius")),
+                max_limit=self.duration("drill_max_limit"),
                 state_dir=self.config.rootpath / ".sevdrill",
                 worker=self.worker,
             )

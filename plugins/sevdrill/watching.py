@@ -6,14 +6,18 @@ from collections.abc import Callable
 from functools import partial
 
 from sevdrill.checks.alerts import matches
-from sevdrill.plan import alert_series, effect_series, steady_series
+from sevdrill.plan import alert_series, effect_series, steady_series, stop_series
 from sevdrill.ports import Load, Monitoring, Page, Pager, Ports, Reading
+from sevdrill.probes import Probe
 from sevdrill.sampling import Sampler
 from sevdrill.scenario import Scenario
 from sevdrill.stretches import last_stretch
 from sevdrill.timeline import Interval, PageLine, TimelineWriter
 
 __all__ = ["Watching"]
+
+STOP_EVERY = 0.5
+"""Seconds between two looks at a stop condition, at most."""
 
 
 class Watching:
@@ -27,6 +31,8 @@ class Watching:
         self.samplers: dict[str, Sampler] = {}
         self._last_page = 0
         self._before_pages = 0.0
+        self.breach = ""
+        """The stop condition that came true, and what was seen."""
 
     def begin(self, series: str, look: Callable[[], Reading], every: float) -> None:
         """Sample something from now on."""
@@ -51,6 +57,9 @@ class Watching:
         every = self._scenario.steady_state.every
         for series, probe in {**steady_series(self._scenario), **effect_series(self._scenario)}.items():
             self.begin(series, partial(probe.read, self._ports), every)
+        for series, probe in stop_series(self._scenario).items():
+            # However slow the others are sampled: who says when to stop is not to wait.
+            self.begin(series, partial(self._breaching, probe), min(every, STOP_EVERY))
         if Monitoring in self._ports:
             for series, detector in alert_series(self._scenario).items():
                 self.begin(series, partial(self._firing, detector.alert, detector.labels), self._poll)
@@ -61,7 +70,7 @@ class Watching:
 
     def end_load_probes(self) -> None:
         """Sample no more what needs users: without them their window is empty, and empty is bad."""
-        for series, probe in steady_series(self._scenario).items():
+        for series, probe in {**steady_series(self._scenario), **stop_series(self._scenario)}.items():
             if Load in probe.needs and series in self.samplers:
                 self.end(series)
 
@@ -124,6 +133,12 @@ class Watching:
         if stretch is None or stretch.length < self._scenario.steady_state.hold:
             return False
         return self._timeline.now() - stretch.last.end <= 2 * sampler.every + 1
+
+    def _breaching(self, probe: Probe) -> Reading:
+        reading = probe.read(self._ports)
+        if reading.ok and not self.breach:
+            self.breach = f"{probe.title}: {reading.why}"
+        return reading
 
     def _firing(self, alert: str, labels: dict[str, str]) -> Reading:
         firing = [a for a in self._ports[Monitoring].alerts() if matches(alert, labels, a.name, dict(a.labels))]

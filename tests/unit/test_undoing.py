@@ -13,19 +13,22 @@ from typing import Any
 
 import made_up
 import pytest
+from crash_stack import EXAMPLES
 from drill_root import wait_for
 from made_up import DATABASE_DOWN, QUIET, incident, quiet, scenario
 from toy_run import Run
 from toy_stack import ToyStack, toy_ports
 
+from sevdrill.actions import ACTIONS, RevertingAction
 from sevdrill.clock import SystemClock
 from sevdrill.errors import RunError, StackError
-from sevdrill.faults import State
+from sevdrill.faults import FAULTS, State
 from sevdrill.faults.container import ContainerKill
 from sevdrill.faults.network import NetworkDown
 from sevdrill.healing import heal_all
 from sevdrill.journal import Debt, Journal, JournalFile, append
 from sevdrill.judge import Outcome, judge
+from sevdrill.kinds import Kinds
 from sevdrill.ports import Ports, Proxies
 from sevdrill.severity import load_policy
 from sevdrill.shield import Interrupted, Shield
@@ -347,3 +350,16 @@ def test_unknown_looks_widen_an_interval_and_never_narrow_it() -> None:
 def test_durations_of_max_are_read(tmp_path: Path) -> None:
     fault = ContainerKill(fault="container.kill", service="db", max=Duration(900))
     assert json.loads(fault.model_dump_json(by_alias=True))["max"] == "15m"
+
+
+def test_every_kind_has_an_example_in_the_crash_matrix() -> None:
+    undone = [*FAULTS, *(action for action in ACTIONS if issubclass(action, RevertingAction))]
+    names = Kinds.default().named("fault") | Kinds.default().named("action")
+    for kind in undone:
+        name = next(name for name, one in names.items() if one is kind)
+        assert name in EXAMPLES, (
+            f"{name} is not in the crash matrix: give it an example in tests/helpers/crash_stack.py"
+        )
+        key = "fault" if name in Kinds.default().named("fault") else "action"
+        kind.model_validate({key: name, **EXAMPLES[name].settings})
+    assert len(EXAMPLES) == len(undone), "an example is of no kind any more"

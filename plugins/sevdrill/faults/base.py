@@ -46,6 +46,15 @@ class Fault(Model):
         """The services that the fault touches: its blast radius."""
 
     @property
+    def takes(self) -> int | None:
+        """How many replicas of each service the fault takes out of action; None means all.
+
+        0 where it acts on the service as a whole (its proxy, its release, its settings): then it counts as a service
+        that is hit, however many replicas that has.
+        """
+        return 0
+
+    @property
     def title(self) -> str:
         """The fault in a few words, for people."""
         return f"{self.fault} on {', '.join(self.services)}"

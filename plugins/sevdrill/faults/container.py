@@ -30,6 +30,10 @@ class _ContainerFault(Fault):
     def services(self) -> tuple[str, ...]:
         return (self.service,)
 
+    @property
+    def takes(self) -> int | None:
+        return self.replicas
+
     @abstractmethod
     def _out_of_action(self, replica: Replica) -> bool:
         """Whether the replica is as this fault leaves it."""

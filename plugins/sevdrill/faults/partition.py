@@ -32,6 +32,10 @@ class NetworkPartition(Fault):
     def services(self) -> tuple[str, ...]:
         return (self.service,)
 
+    @property
+    def takes(self) -> int | None:
+        return self.replicas
+
     def prepare(self, ports: Ports) -> Record:
         present = ports[Networks].memberships(self.service)
         sound = [name for name, places in present.items() if places]

@@ -18,7 +18,8 @@ def plan_page(plan: Plan, shown: str) -> Iterator[str]:
     services = sorted(
         {name for step in (*scenario.investigate, *scenario.respond, *scenario.close) for name in step.services}
     )
-    yield f"  blast radius: {', '.join(plan.touched) or 'nothing is broken'}"
+    hit = ", ".join(f"{name} ({what})" for name, what in plan.hits.items())
+    yield f"  blast radius: {hit or 'nothing is broken'}"
     yield f"  the runbook acts on: {', '.join(services) or 'nothing'}"
     if scenario.load is not None:
         yield f"  load: {scenario.load.users} users of {scenario.load.locustfile}"
@@ -31,6 +32,7 @@ def plan_page(plan: Plan, shown: str) -> Iterator[str]:
         times += [f"for {fault.for_}"] if fault.for_ is not None else []
         yield f"  fault: {' '.join([fault.title, *times])}; undone at the latest after {fault.max}"
     yield from (f"  effect: {probe.title}" for probe in scenario.effect)
+    yield from (f"  stop: {probe.title}" for probe in scenario.stop)
     yield from (f"  detect: {detector.title}" for detector in scenario.detect)
     for part in ("investigate", "respond", "close"):
         yield from (f"  {part}: {step.title} (at most {step.timeout})" for step in getattr(scenario, part))

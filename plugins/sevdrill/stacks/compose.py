@@ -41,7 +41,7 @@ from sevdrill.stacks.networks import ComposeNetworks
 from sevdrill.stacks.project import Project
 from sevdrill.stacks.proxies import ComposeProxies
 from sevdrill.stacks.releases import ComposeReleases
-from sevdrill.stacks.rewrite import PROJECT, SERVICE, rewrite, without_ports
+from sevdrill.stacks.rewrite import OWNER, PROJECT, SERVICE, declared_replicas, rewrite, without_ports
 from sevdrill.stacks.safety import refuse_production
 from sevdrill.stacks.settings import StackSettings, read_settings
 from sevdrill.stacks.volumes import ComposeFiles
@@ -78,7 +78,11 @@ class ComposeStack:
         """
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", config.project):
             raise UsageError(f'project "{config.project}": expected lower-case letters, digits, "-" and "_"')
-        refuse_production({"project": config.project} | {f"file {n}": f.name for n, f in enumerate(config.files, 1)})
+        refuse_production({"project": config.project})
+        for file in config.files:
+            # A link is named by what it leads to as well.
+            for path in (file.absolute(), file.resolve()):
+                refuse_production({"file": path.name, "folder": path.parent.name})
         self._config, self._clock, self._allow_remote = config, clock, allow_remote
         self._built: set[str] = set()
         self._changed = not config.files
@@ -110,6 +114,11 @@ class ComposeStack:
     def project(self) -> str:
         """The project's name."""
         return self._config.project
+
+    @property
+    def was_begun(self) -> bool:
+        """Whether it was ever started from this folder, as far as that came."""
+        return self._project.exists
 
     def exists(self) -> bool:
         """Whether anything of it is there, running or not."""
@@ -148,6 +157,18 @@ class ComposeStack:
         if not self._config.files:
             return self._project.settings()
         return read_settings(self._model.get("x-sevdrill"), self._model.get("services") or {}, self._where)
+
+    @property
+    def _owner(self) -> str:
+        return str(self._config.state_dir.resolve())
+
+    def replicas(self) -> dict[str, int]:
+        """How many replicas of each service the stack's files ask for; no engine is asked.
+
+        Raises:
+            UsageError: the files have mistakes.
+        """
+        return declared_replicas(self._model)
 
     @property
     def _where(self) -> str:
@@ -191,6 +212,7 @@ class ComposeStack:
         plain, layout = rewrite(self._model, settings, project, lambda _, port: port, {name: [1] for name in unknown})
         self._engine.check()
         self._refuse_strangers()
+        self._refuse_others()
         self._changed = True
         with self._project.changing():
             self._fetch(plain)
@@ -212,9 +234,14 @@ class ComposeStack:
             ComposeEnvironment(self._project).begin()
 
     def is_up(self) -> bool:
-        """Whether all of it runs, is healthy where it can tell, and no proxy is faulted."""
+        """Whether all of it runs, is healthy where it can tell, and no proxy is faulted.
+
+        Raises:
+            Refused: a run of another folder uses it.
+        """
         if not self._project.exists:
             return False
+        self._refuse_others()
         return not ailments(self._project) and not ComposeProxies(self._project).untouched()
 
     def down(self) -> None:
@@ -246,6 +273,16 @@ class ComposeStack:
             raise Refused(
                 f"a Compose project {self._config.project} exists that no drill made ({some}); "
                 "it is never touched: choose another project name"
+            )
+
+    def _refuse_others(self) -> None:
+        # Locks are files, and each folder has its own: what the containers say is the same for all.
+        others = self._engine.owners(self._config.project) - {self._owner}
+        if others:
+            raise Refused(
+                f"the stack {self._config.project} was started by a run that keeps its files in {min(others)}, which "
+                "may be using it; choose another project name, or take it down first: "
+                f"sevdrill down {self._config.project}"
             )
 
     def _fetch(self, document: Mapping[str, Any]) -> None:
@@ -289,6 +326,8 @@ class ComposeStack:
         for attempt in range(3):
             ports = LoopbackPorts(self._engine, self._config.project, self._kept(attempt))
             document, _ = rewrite(self._model, self.settings, self._config.project, ports.pick, exposed)
+            for service in document["services"].values():
+                service["labels"][OWNER] = self._owner
             self._project.write(document)
             within = UP + self.settings.healthy_within
             done = self._project.compose("up", "-d", "--no-build", "--remove-orphans", timeout=within)

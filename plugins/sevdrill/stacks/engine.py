@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from sevdrill.errors import EngineUnavailable, Refused, StackError
 from sevdrill.stacks.command import POLL, Finished, run, tail, wait_until
-from sevdrill.stacks.rewrite import PROJECT, ROLE, SERVICE
+from sevdrill.stacks.rewrite import OWNER, PROJECT, ROLE, SERVICE
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -95,7 +95,8 @@ class Engine:
             if found.code != 0:
                 raise EngineUnavailable(f"the docker command cannot say which engine it uses: {tail(found.err)}")
             host = found.out.strip()
-        if urlsplit(host).scheme not in ("unix", "npipe") and allow_remote not in (host, urlsplit(host).hostname):
+        is_allowed = bool(allow_remote) and allow_remote in (host, urlsplit(host).hostname)
+        if urlsplit(host).scheme not in ("unix", "npipe") and not is_allowed:
             raise Refused(
                 f"the container engine is {host}, not on this machine; drills break what runs there. "
                 f"If that is meant, allow it by name: --drill-allow-remote {urlsplit(host).hostname or host}"
@@ -191,7 +192,12 @@ class Engine:
     def containers(self, project: str) -> list[Container]:
         """Every container that carries the project's label, running or not, sorted by name; one engine call."""
         with self._errors(f"containers of {project} cannot be listed"):
-            labels = [f"{PROJECT}={project}", "com.docker.compose.oneoff=False"]
+            # Both labels: one alone may have been copied with a file that is not ours.
+            labels = [
+                f"{PROJECT}={project}",
+                f"com.docker.compose.project={project}",
+                "com.docker.compose.oneoff=False",
+            ]
             listed = self._sdk.api.containers(all=True, filters={"label": labels})
         return sorted((_container(entry) for entry in listed), key=lambda container: container.name)
 
@@ -203,6 +209,12 @@ class Engine:
             names = [str(entry["Names"][0]).lstrip("/") for entry in entries if PROJECT not in (entry["Labels"] or {})]
             volumes = self._sdk.api.volumes(filters={"label": label})["Volumes"] or ()
         return names + [str(volume["Name"]) for volume in volumes if PROJECT not in (volume["Labels"] or {})]
+
+    def owners(self, project: str) -> set[str]:
+        """The folders of the runs that started this project's containers, as far as those say."""
+        with self._errors(f"project {project} cannot be looked at"):
+            entries = self._sdk.api.containers(all=True, filters={"label": f"{PROJECT}={project}"})
+        return {str(entry["Labels"][OWNER]) for entry in entries if OWNER in (entry["Labels"] or {})}
 
     def fixed_ports(self, *, other_than: str) -> set[int]:
         """Host ports that other projects of sevdrill use, or will use again when their containers are started."""
@@ -308,7 +320,7 @@ class Engine:
         """Remove what is left of a project: containers, their volumes, networks; only what carries its label."""
         import docker.errors
 
-        label = {"label": f"{PROJECT}={project}"}
+        label = {"label": [f"{PROJECT}={project}", f"com.docker.compose.project={project}"]}
         with self._errors(f"the rest of {project} cannot be removed"):
             for entry in self._sdk.api.containers(all=True, filters=label):
                 with contextlib.suppress(docker.errors.NotFound):

@@ -22,6 +22,7 @@ from sevdrill.stacks.settings import StackSettings
 
 __all__ = [
     "LAYOUT",
+    "OWNER",
     "PROJECT",
     "ROLE",
     "SERVICE",
@@ -29,12 +30,15 @@ __all__ = [
     "Pick",
     "ServiceLayout",
     "declared_ports",
+    "declared_replicas",
     "rewrite",
     "without_ports",
 ]
 
 PROJECT, SERVICE, ROLE = "sevdrill.project", "sevdrill.service", "sevdrill.role"
 """Labels: whose container it is, which service it belongs to (as users wrote it), and ``service`` or ``proxy``."""
+OWNER = "sevdrill.state"
+"""Label: the folder in which the run that started a container keeps its own files."""
 LAYOUT = "x-sevdrill-layout"
 """Key of the rewritten file under which its `Layout` stands."""
 
@@ -139,6 +143,16 @@ def declared_ports(service: Mapping[str, Any]) -> list[int]:
     return []
 
 
+def declared_replicas(model: Mapping[str, Any]) -> dict[str, int]:
+    """How many replicas of each service are asked for."""
+    return {name: _replicas(service) for name, service in (model.get("services") or {}).items()}
+
+
+def _replicas(service: Mapping[str, Any]) -> int:
+    asked = (service.get("scale"), (service.get("deploy") or {}).get("replicas"))
+    return next((int(count) for count in asked if count is not None), 1)
+
+
 def without_ports(model: Mapping[str, Any], settings: StackSettings) -> list[str]:
     """Services whose proxy must stand on the ports of their image, because nothing else says which."""
     services = model.get("services") or {}
@@ -164,11 +178,10 @@ class _Rewriter:
         self.layouts = {name: self._layout(name, service) for name, service in self.services.items()}
 
     def _layout(self, name: str, service: Document) -> ServiceLayout:
-        scale = (service.get("scale"), (service.get("deploy") or {}).get("replicas"))
         waiting = [_mapping(other.get("depends_on")).get(name) or {} for other in self.services.values()]
         layout = ServiceLayout(
             runs_as=name,
-            replicas=next((count for count in scale if count is not None), 1),
+            replicas=_replicas(service),
             job=any(wait.get("condition") == "service_completed_successfully" for wait in waiting),
         )
         if name in self._settings.proxies:

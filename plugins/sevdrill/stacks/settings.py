@@ -14,7 +14,9 @@ from sevdrill.units import Duration
 
 __all__ = ["LedgerSettings", "MonitoringSettings", "StackSettings", "meant", "read_settings"]
 
-Permission = Literal["bind-mounts", "external-volumes", "external-networks", "host-network"]
+Permission = Literal[
+    "bind-mounts", "external-volumes", "external-networks", "host-network", "host-access", "production-names"
+]
 Port = int
 
 

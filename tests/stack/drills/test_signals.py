@@ -55,3 +55,44 @@ def test_a_killed_run_leaves_nothing_broken(whole_stack: DrillRoot, name: str, m
     assert root.cli("heal").stdout == "nothing to heal\n"
     again = root.cli("judge", str(timeline.parent))
     assert "ABORTED" in again.stdout, again.stdout + again.stderr
+
+
+def test_a_run_is_stopped_from_another_terminal(whole_stack: DrillRoot) -> None:
+    root = whole_stack
+    path = root.drill("database-down.yml", *NEVER["database-down.yml"])
+    before = root.timelines()
+    process = root.start(path)
+    try:
+        wait_for(lambda: len(root.timelines() - before) == 1 or process.poll() is not None, "a timeline", 120)
+        timeline = (root.timelines() - before).pop()
+        wait_for(lambda: _reached(root, timeline, "detect") or process.poll() is not None, "detect", 60)
+        done = root.cli("stop", root.project)
+        assert root.whole()
+        assert done.returncode == 0, done.stderr
+        assert (
+            f"run {timeline.parent.parent.name} (process {process.pid}, stack {root.project}): stopped" in done.stdout
+        )
+        result = root.finish(process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    assert (result.code, result.outcome) == (2, "aborted"), result.output
+    assert "sevdrill stop" in result.reasons
+
+
+def test_a_stop_condition_ends_the_drill(whole_stack: DrillRoot) -> None:
+    root = whole_stack
+    stop = "stop: [{probe: load, name: users suffer, error_rate: {above: 20%}, over: 3s}]\nlimit: 60s"
+    result = root.run(root.drill("database-down.yml", *NEVER["database-down.yml"], (r"^limit: .*", stop)))
+    assert (result.code, result.outcome) == (1, "aborted"), result.output
+    assert result.reasons.startswith("stop condition: users suffer: ")
+    (timeline,) = result.folder.glob("*/timeline.jsonl")
+    lines = root.lines(timeline)
+    breach = next(line for line in lines if str(line.get("series")).startswith("stop:") and line["ok"])
+    restore = next(line for line in lines if line.get("name") == "restore")
+    between = [
+        line for line in lines if breach["t"] < line["t"] < restore["t"] and line["type"] not in ("sample", "page")
+    ]
+    assert [line["type"] for line in between] == ["stopped"], "nothing stands between a breach and the undo"
+    assert root.whole()

@@ -1,0 +1,220 @@
+"""A runner that dies: the real engine, journal and watchdog on the small stack, killed at a chosen moment.
+
+``python crash_runner.py SPEC`` with SPEC a JSON object: `kind`, `moment`, `folder`, `stack` (its descriptor).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from crash_stack import EXAMPLES, look, write
+
+from sevdrill.actions import RevertingAction
+from sevdrill.clock import SystemClock
+from sevdrill.engine import Engine, Settings
+from sevdrill.faults import Fault, State
+from sevdrill.healing import start_watchdog
+from sevdrill.journal import Journal
+from sevdrill.plan import make_plan
+from sevdrill.ports import Messages, Ports
+from sevdrill.scenario import Kinds, scenario_model
+from sevdrill.severity import load_policy
+from sevdrill.shield import Shield
+from sevdrill.stacks.compose import ComposeStack
+from sevdrill.timeline import FaultLine, Line, RunLine, StepLine, TimelineWriter
+
+
+class Idle(Fault):
+    """A fault that hits nothing: for drills whose subject is a step."""
+
+    needs: ClassVar[tuple[type, ...]] = ()
+    fault: Literal["test.idle"]
+    file: str
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return ()
+
+    def prepare(self, ports: Ports) -> dict[str, Any]:
+        return {}
+
+    def inject(self, ports: Ports, record: dict[str, Any]) -> None:
+        Path(self.file).touch()
+
+    def undo(self, ports: Ports, record: dict[str, Any]) -> None:
+        Path(self.file).unlink(missing_ok=True)
+
+    def state(self, ports: Ports, record: dict[str, Any]) -> State:
+        return State.ON if Path(self.file).exists() else State.OFF
+
+
+class Watched:
+    """A port that is looked over the shoulder: after each call ``after`` is called."""
+
+    def __init__(self, port: object, after: Callable[[], None]) -> None:
+        self._port, self._after = port, after
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._port, name)
+        if not callable(found):
+            return found
+
+        def call(*args: Any, **more: Any) -> Any:
+            try:
+                return found(*args, **more)
+            finally:
+                self._after()
+
+        return call
+
+
+class Announcer:
+    """Says nothing, but calls somebody."""
+
+    def __init__(self, said: Callable[[], None]) -> None:
+        self._said = said
+
+    def announce(self, to: str, status: str, text: str) -> None:
+        self._said()
+
+
+class Runner:
+    """One run of one kind."""
+
+    def __init__(self, kind: str, moment: str, folder: Path, stack: dict[str, Any]) -> None:
+        self.kind, self.moment, self.folder = kind, moment, folder
+        self.project = stack["project"]
+        self.descriptor = stack
+        self.clock = SystemClock()
+        self.baseline = look(self.project, kind)
+
+    def die(self) -> None:
+        """What the stack shows now is noted, and this process is no more."""
+        write(self.folder / "seen.json", look(self.project, self.kind))
+        if self.moment == "group":
+            os.killpg(0, signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def run(self) -> None:
+        stack = ComposeStack.attach(self.descriptor, self.clock)
+        scenario = scenario_model(Kinds.default().with_([Idle])).model_validate(self._drill())
+        subject = next(
+            what for what in (*scenario.inject, *scenario.respond) if self.kind in (what.title, *_names(what))
+        )
+        ports = stack.ports().with_({Messages: Announcer(lambda: self._at("respond"))})
+        writer = TimelineWriter(self.folder / "run" / "timeline.jsonl", self.clock, listener=self._listen)
+        writer.write(
+            RunLine(drill="x", severity="SEV-4", policy="sop-001", stack="x", wall="", scenario=scenario.dump())
+        )
+        journal = Journal(self.folder, "run", self.clock, self.descriptor, keep=True)
+        write(self.folder / "watchdog.json", start_watchdog(journal.path, self.folder).pid)
+        self._set_trap(type(subject))
+        plan = make_plan(scenario, load_policy("sop-001"), ports)
+        Engine(plan, ports, writer, journal, Shield(), self.clock, Settings(patience=20, effect=20)).run()
+        journal.close()
+
+    def _drill(self) -> dict[str, Any]:
+        example = EXAMPLES[self.kind].settings
+        is_fault = "." in self.kind
+        more = {"max": "1500ms"} if self.moment == "stopped" else {}
+        idle = {"fault": "test.idle", "file": str(self.folder / "idle")}
+        announce = {"action": "announce", "status": "identified"}
+        return {
+            "drill": "x",
+            "severity": "SEV-4",
+            "steady_state": {
+                "throughout": True,
+                "hold": "100ms",
+                "every": "50ms",
+                "probes": [{"probe": "tcp", "service": "base", "port": 8080}],
+            },
+            "inject": [{"fault": self.kind, **example, **more} if is_fault else idle],
+            "respond": [announce] if is_fault else [{"action": self.kind, **example, **more}, announce],
+            "limit": "1s" if more else "60s",
+        }
+
+    # -- the moments --------------------------------------------------------------------------------------------------
+
+    def _at(self, moment: str) -> None:
+        if self.moment == moment:
+            self.die()
+        if moment != "after":
+            return
+        if self.moment == "group":
+            self.die()
+        if self.moment in ("restarted", "recreated"):
+            self._meddle()
+            self.die()
+        if self.moment == "stopped":
+            write(self.folder / "seen.json", look(self.project, self.kind))
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def _listen(self, line: Line) -> None:
+        is_on = isinstance(line, FaultLine) and line.event == "on" and line.fault == self.kind
+        is_done = isinstance(line, StepLine) and line.event == "ended" and line.action == self.kind
+        if is_on or is_done:
+            self._at("after")
+
+    def _set_trap(self, kind: type[Fault | RevertingAction]) -> None:
+        name = "inject" if issubclass(kind, Fault) else "run"
+        owe, put, undo = Journal.owe, getattr(kind, name), kind.undo
+
+        def noted_owe(journal: Journal, debt: str, what: Any, record: Any, within: float) -> Any:
+            if type(what) is kind and self.moment == "before the journal":
+                self.die()
+            if type(what) is kind and self.moment == "torn":
+                with journal.path.open("a") as file:
+                    file.write('{"op": "owe", "id": "run')
+                self.die()
+            debt = owe(journal, debt, what, record, within)
+            if type(what) is kind and self.moment == "after the journal":
+                self.die()
+            return debt
+
+        def watched(act: Any) -> Any:
+            def acts(what: Any, ports: Ports, record: Any) -> None:
+                before = look(self.project, self.kind)
+
+                def after() -> None:
+                    if look(self.project, self.kind) != before:
+                        self.die()
+
+                act(what, Ports({port: Watched(one, after) for port, one in ports._ports.items()}), record)
+                # It is all over, and nothing has changed: then there is nothing to prove.
+                sys.exit(f"{self.kind} changed nothing that can be seen")
+
+            return acts
+
+        Journal.owe = noted_owe  # type: ignore[method-assign]
+        if self.moment == "mid-injection":
+            setattr(kind, name, watched(put))
+        if self.moment == "undo":
+            kind.undo = watched(undo)  # type: ignore[method-assign]
+
+    def _meddle(self) -> None:
+        listed = look(self.project, self.kind)
+        names = [name.lstrip("/") for name in listed]
+        if self.moment == "restarted":
+            command = ["docker", "restart", "-t", "0", *names]
+        else:
+            service = EXAMPLES[self.kind].settings["service"]
+            parts = [service] if f"/{self.project}-{service}-1" in listed else [f"{service}--real", f"{service}--proxy"]
+            file = ["-p", self.project, "-f", self.descriptor["file"]]
+            command = ["docker", "compose", *file, "up", "-d", "--force-recreate", "--no-deps", "-t", "0", *parts]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+def _names(what: object) -> tuple[str, ...]:
+    return (getattr(what, "fault", ""), getattr(what, "action", ""))
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    Runner(given["kind"], given["moment"], Path(given["folder"]), given["stack"]).run()

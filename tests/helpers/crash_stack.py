@@ -1,0 +1,156 @@
+"""The small stack of the crash matrix: what each kind hits there, and how the stack itself shows it.
+
+Nothing of sevdrill is used to look: `look` asks the engine, Toxiproxy and the services.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+
+__all__ = ["EXAMPLES", "Example", "compose", "look"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One example of a kind: settings that work on the small stack. Each hits a service, or a setting, of its own."""
+
+    settings: dict[str, Any]
+    sees: tuple[str, ...] = ()
+    """A command whose output in the service's containers shows it, where the engine's own description does not."""
+
+
+# A new kind joins the matrix by a line here; `test_every_kind_has_an_example` fails without it.
+EXAMPLES: dict[str, Example] = {
+    "container.kill": Example({"service": "kill"}),
+    "container.stop": Example({"service": "stop"}),
+    "container.pause": Example({"service": "pause"}),
+    "network.latency": Example({"service": "latency", "latency": "200ms"}),
+    "network.timeout": Example({"service": "timeout"}),
+    "network.down": Example({"service": "down"}),
+    "network.partition": Example({"service": "partition"}),
+    "provider.rate-limit": Example({"service": "admin", "key": "main", "rate": "1/s"}),
+    "resource.disk-fill": Example(
+        {"service": "disk", "folder": "/data/tmp", "leave": "1MiB"}, sees=("find", "/data", "-printf", "%p %s\\n")
+    ),
+    "change.deploy": Example({"service": "release", "release": "1.1"}),
+    "circuit-break": Example({"service": "admin", "dependency": "provider"}),
+    "switch-key": Example({"service": "admin", "provider": "provider"}),
+    "throttle": Example({"service": "admin", "requests": "chat", "rate": "3/s"}),
+    "flag": Example({"service": "admin", "flag": "search"}),
+}
+
+SERVER = r"""
+%v = ("limit.main", "unlimited", "breaker.provider", "closed", "key.provider", "main", "throttle.chat", "off",
+      "flag.search", "on");
+$s = IO::Socket::INET->new(LocalPort => 8080, Listen => 50, ReuseAddr => 1) or die;
+while ($c = $s->accept) {
+  $first = <$c>; $n = 0;
+  while (<$c>) { last if /^\r?$/; $n = $1 if /^content-length: (\d+)/i }
+  $body = ""; read $c, $body, $n if $n;
+  $v{$1} = $2 if $first =~ /^PUT/ and $body =~ /"name": ?"([^"]*)", ?"value": ?"([^"]*)"/;
+  $out = join(",", map { qq("$_": "$v{$_}") } sort keys %v);
+  print $c "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{$out}"; close $c;
+}
+"""
+
+
+def compose(image: str) -> str:
+    """The Compose file, as JSON; ``image`` has the tags 1.0 and 1.1."""
+    sleep = {"image": f"{image}:1.0", "init": True, "stop_grace_period": "1s", "command": ["sleep", "3600"]}
+    # Compose reads "$" its own way.
+    serve = {**sleep, "command": ["perl", "-MIO::Socket::INET", "-e", SERVER.replace("$", "$$")]}
+    two = {"deploy": {"replicas": 2}}
+    settings = {
+        "target": "staging",
+        "proxies": {name: [8080, 8081] for name in ("latency", "timeout", "down")},
+        "admin": {"admin": "http://admin:8080/settings"},
+        "releases": {"release": {"1.0": f"{image}:1.0", "1.1": f"{image}:1.1"}},
+    }
+    services: dict[str, Any] = {
+        "base": {**serve, "expose": ["8080"]},
+        "admin": {**serve, "expose": ["8080"]},
+        **{name: {**sleep, **two} for name in ("kill", "stop", "pause", "release")},
+        **{name: dict(sleep) for name in ("latency", "timeout", "down")},
+        "partition": {**sleep, "networks": {"one": {"aliases": ["first", "second"]}, "two": {}}},
+        "disk": {**sleep, "command": ["sh", "-c", "mkdir -p /data/tmp; exec sleep 3600"], "volumes": ["disk:/data"]},
+    }
+    room = {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "size=8m,mode=1777"}}
+    networks = {"one": {}, "two": {}}
+    return json.dumps({"x-sevdrill": settings, "services": services, "volumes": {"disk": room}, "networks": networks})
+
+
+def look(project: str, kind: str) -> dict[str, Any]:
+    """What the stack itself shows of the service that a kind's example hits; equal texts mean equal states."""
+    example = EXAMPLES[kind]
+    client = docker.DockerClient(base_url=os.environ.get("DOCKER_HOST") or None, timeout=30)
+    try:
+        labels = [f"sevdrill.project={project}", f"sevdrill.service={example.settings['service']}"]
+        found = client.api.containers(all=True, filters={"label": labels})
+        return {entry["Names"][0]: _container(client, entry["Id"], example, kind) for entry in found}
+    except docker.errors.NotFound:
+        return {"error": "a container has gone while it was looked at"}
+    finally:
+        client.close()
+
+
+def _container(client: Any, container: str, example: Example, kind: str) -> dict[str, Any]:
+    data = client.api.inspect_container(container)
+    state, networks = data["State"], data["NetworkSettings"]["Networks"]
+    shown: dict[str, Any] = {
+        "running": state["Running"],
+        "paused": state["Paused"],
+        "image": data["Config"]["Image"],
+        "networks": {
+            name: sorted(alias for alias in place["Aliases"] or () if not container.startswith(alias))
+            for name, place in networks.items()
+        },
+    }
+    if data["Config"]["Labels"]["sevdrill.role"] == "proxy":
+        shown["proxies"] = _proxies(data)
+    elif state["Running"] and not state["Paused"]:
+        if example.sees:
+            shown["sees"] = sorted(client.containers.get(container).exec_run(list(example.sees)).output.splitlines())
+            shown["sees"] = [line.decode() for line in shown["sees"]]
+        if example.settings["service"] == "admin":
+            # Several kinds share this service, each with a setting of its own.
+            addresses = [place["IPAddress"] for place in networks.values() if place["IPAddress"]]
+            shown["setting"] = _ask(f"http://{addresses[0]}:8080/").get(SETTING[kind])
+    return shown
+
+
+SETTING = {
+    "provider.rate-limit": "limit.main",
+    "circuit-break": "breaker.provider",
+    "switch-key": "key.provider",
+    "throttle": "throttle.chat",
+    "flag": "flag.search",
+}
+
+
+def _proxies(data: dict[str, Any]) -> object:
+    api = next(part.partition("=")[2] for part in data["Config"]["Cmd"] if part.startswith("-port="))
+    bound = data["NetworkSettings"]["Ports"].get(f"{api}/tcp") or []
+    found = _ask(f"http://127.0.0.1:{bound[0]['HostPort']}/proxies") if bound else {}
+    return {name: {"enabled": p["enabled"], "toxics": [t["name"] for t in p["toxics"]]} for name, p in found.items()}
+
+
+def _ask(url: str) -> dict[str, Any]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=3) as answer:
+            answered: dict[str, Any] = json.load(answer)
+            return answered
+    except (OSError, ValueError) as error:
+        return {"error": type(error).__name__}
+
+
+def write(file: Path, shown: object) -> None:
+    """Keep what was seen, for whoever looks after this process is dead."""
+    file.write_text(json.dumps(shown))
