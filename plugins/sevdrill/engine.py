@@ -37,7 +37,7 @@ from sevdrill.timeline import (
     Stopped,
     TimelineWriter,
 )
-from sevdrill.undo import settle
+from sevdrill.undo import relieve, settle
 from sevdrill.undos import Active, DrillUndos
 from sevdrill.watching import Watching
 
@@ -309,6 +309,8 @@ class Engine:
         self._quietly(PhaseLine(name="restore"))
         if self._beside is not None and self._beside is not threading.current_thread():
             self._beside.join(Action.in_flight)
+        if self.journal.flying_until > self.clock.now():
+            relieve([active.debt for active in self._undos.in_order() if not active.settled], self.ports)
         for active in self._undos.in_order():
             try:
                 self._settle(active)

@@ -16,7 +16,7 @@ from sevdrill.clock import Clock
 from sevdrill.errors import SevdrillError, StackError
 from sevdrill.faults import Fault
 from sevdrill.journal import JournalFile, append, journal_files, locked
-from sevdrill.undo import settle
+from sevdrill.undo import relieve, settle
 
 if TYPE_CHECKING:
     from sevdrill.stacks.compose import ComposeStack
@@ -109,10 +109,13 @@ def heal(path: Path, clock: Clock) -> Generator[str, None, bool]:
             stack.await_changes()
             # Faults before the steps that answered them, the last ones first, as a living runner does it.
             newest = list(reversed(journal.debts.values()))
+            owed = sorted(newest, key=lambda debt: not isinstance(debt.fault, Fault))
             unpaid = list(journal.lost.values())
-            for debt in sorted(newest, key=lambda debt: not isinstance(debt.fault, Fault)):
+            relieved = relieve(owed, stack.ports())
+            for debt in owed:
                 try:
                     acted = settle(debt, stack.ports(), clock, time.sleep, flying_until=journal.flying_until)
+                    acted |= debt.id in relieved
                 except SevdrillError as error:
                     # The others must be paid all the same.
                     unpaid.append(str(error))

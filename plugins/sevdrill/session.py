@@ -218,6 +218,11 @@ class DrillSession:
                 engine.run()
             finally:
                 self._dirty |= engine.dirty
+                if engine.dirty:
+                    self.say(
+                        f"the stack {stack.project} is dirty after {loaded.name or loaded.path.name}: not everything "
+                        f"could be undone. It is not used again; by hand: {stack.by_hand()}"
+                    )
                 with self.shield.shielded():
                     _collect(ports, folder / "evidence", began)
         finally:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -20,8 +21,8 @@ from sevdrill.actions import RevertingAction
 from sevdrill.clock import SystemClock
 from sevdrill.engine import Engine, Settings
 from sevdrill.faults import Fault, State
-from sevdrill.healing import start_watchdog
-from sevdrill.journal import Journal
+from sevdrill.healing import heal_all, start_watchdog
+from sevdrill.journal import Journal, JournalFile
 from sevdrill.plan import make_plan
 from sevdrill.ports import Messages, Ports
 from sevdrill.scenario import Kinds, scenario_model
@@ -149,6 +150,13 @@ class Runner:
             return
         if self.moment == "group":
             self.die()
+        if self.moment == "alone":
+            os.kill(json.loads((self.folder / "watchdog.json").read_text()), signal.SIGKILL)
+            self.die()
+        if self.moment == "engine away":
+            write(self.folder / "seen.json", look(self.project, self.kind))
+            Path(self.descriptor["host"].removeprefix("unix://")).unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
         if self.moment in ("restarted", "recreated"):
             self._meddle()
             self.die()
@@ -162,6 +170,33 @@ class Runner:
         if is_on or is_done:
             self._at("after")
 
+    def heal(self) -> None:
+        """Heal as `sevdrill heal` does, and die in the middle of it."""
+        kind = type(next(iter(self._journal().debts.values())).fault)
+        kind.undo = self._watched(kind.undo)  # type: ignore[method-assign]
+        list(heal_all(self.folder, self.clock))
+
+    def _journal(self) -> JournalFile:
+        found = JournalFile.read(self.folder / "journal" / "run.jsonl")
+        assert found is not None
+        return found
+
+    def _watched(self, act: Any) -> Any:
+        """Let a change go on until the stack shows something of it."""
+
+        def acts(what: Any, ports: Ports, record: Any) -> None:
+            before = look(self.project, self.kind)
+
+            def after() -> None:
+                if look(self.project, self.kind) != before:
+                    self.die()
+
+            act(what, Ports({port: Watched(one, after) for port, one in ports._ports.items()}), record)
+            # It is all over, and nothing has changed: then there is nothing to prove.
+            sys.exit(f"{self.kind} changed nothing that can be seen")
+
+        return acts
+
     def _set_trap(self, kind: type[Fault | RevertingAction]) -> None:
         name = "inject" if issubclass(kind, Fault) else "run"
         owe, put, undo = Journal.owe, getattr(kind, name), kind.undo
@@ -173,30 +208,24 @@ class Runner:
                 with journal.path.open("a") as file:
                     file.write('{"op": "owe", "id": "run')
                 self.die()
-            debt = owe(journal, debt, what, record, within)
+            if type(what) is kind and self.moment == "full":
+                # As a disk with room for half a line.
+                signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+                room = journal.path.stat().st_size + 40
+                resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+            try:
+                debt = owe(journal, debt, what, record, within)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
             if type(what) is kind and self.moment == "after the journal":
                 self.die()
             return debt
 
-        def watched(act: Any) -> Any:
-            def acts(what: Any, ports: Ports, record: Any) -> None:
-                before = look(self.project, self.kind)
-
-                def after() -> None:
-                    if look(self.project, self.kind) != before:
-                        self.die()
-
-                act(what, Ports({port: Watched(one, after) for port, one in ports._ports.items()}), record)
-                # It is all over, and nothing has changed: then there is nothing to prove.
-                sys.exit(f"{self.kind} changed nothing that can be seen")
-
-            return acts
-
         Journal.owe = noted_owe  # type: ignore[method-assign]
         if self.moment == "mid-injection":
-            setattr(kind, name, watched(put))
+            setattr(kind, name, self._watched(put))
         if self.moment == "undo":
-            kind.undo = watched(undo)  # type: ignore[method-assign]
+            kind.undo = self._watched(undo)  # type: ignore[method-assign]
 
     def _meddle(self) -> None:
         listed = look(self.project, self.kind)
@@ -217,4 +246,5 @@ def _names(what: object) -> tuple[str, ...]:
 
 if __name__ == "__main__":
     given = json.loads(sys.argv[1])
-    Runner(given["kind"], given["moment"], Path(given["folder"]), given["stack"]).run()
+    runner = Runner(given["kind"], given["moment"], Path(given["folder"]), given["stack"])
+    runner.heal() if given["moment"] == "heal" else runner.run()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,17 +36,19 @@ EXAMPLES: dict[str, Example] = {
     "network.timeout": Example({"service": "timeout"}),
     "network.down": Example({"service": "down"}),
     "network.partition": Example({"service": "partition"}),
-    "provider.rate-limit": Example({"service": "admin", "key": "main", "rate": "1/s"}),
+    "provider.rate-limit": Example({"service": "rate-limit", "key": "main", "rate": "1/s"}),
     "resource.disk-fill": Example(
         {"service": "disk", "folder": "/data/tmp", "leave": "1MiB"}, sees=("find", "/data", "-printf", "%p %s\\n")
     ),
     "change.deploy": Example({"service": "release", "release": "1.1"}),
-    "circuit-break": Example({"service": "admin", "dependency": "provider"}),
-    "switch-key": Example({"service": "admin", "provider": "provider"}),
-    "throttle": Example({"service": "admin", "requests": "chat", "rate": "3/s"}),
-    "flag": Example({"service": "admin", "flag": "search"}),
+    "circuit-break": Example({"service": "circuit-break", "dependency": "provider"}),
+    "switch-key": Example({"service": "switch-key", "provider": "provider"}),
+    "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
+    "flag": Example({"service": "flag", "flag": "search"}),
 }
 
+ADMIN = ("rate-limit", "circuit-break", "switch-key", "throttle", "flag")
+"""Services with an operators' API."""
 SERVER = r"""
 %v = ("limit.main", "unlimited", "breaker.provider", "closed", "key.provider", "main", "throttle.chat", "off",
       "flag.search", "on");
@@ -59,6 +62,10 @@ while ($c = $s->accept) {
   print $c "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{$out}"; close $c;
 }
 """
+BIG = r"""
+$s = IO::Socket::INET->new(LocalPort => 8080, Listen => 50, ReuseAddr => 1) or die; $SIG{PIPE} = "IGNORE";
+while ($c = $s->accept) { print $c "x" x 20_000_000; close $c }
+"""
 
 
 def compose(image: str) -> str:
@@ -69,13 +76,15 @@ def compose(image: str) -> str:
     two = {"deploy": {"replicas": 2}}
     settings = {
         "target": "staging",
-        "proxies": {name: [8080, 8081] for name in ("latency", "timeout", "down")},
-        "admin": {"admin": "http://admin:8080/settings"},
+        "proxies": {name: [8080, 8081] for name in ("latency", "timeout", "down")} | {"big": [8080]},
+        "admin": {name: f"http://{name}:8080/settings" for name in ADMIN},
         "releases": {"release": {"1.0": f"{image}:1.0", "1.1": f"{image}:1.1"}},
     }
     services: dict[str, Any] = {
         "base": {**serve, "expose": ["8080"]},
-        "admin": {**serve, "expose": ["8080"]},
+        # Its answers are larger than every buffer between it and a client that does not read.
+        "big": {**serve, "command": [*serve["command"][:3], BIG.replace("$", "$$")]},
+        **{name: {**serve, "expose": ["8080"]} for name in ADMIN},
         **{name: {**sleep, **two} for name in ("kill", "stop", "pause", "release")},
         **{name: dict(sleep) for name in ("latency", "timeout", "down")},
         "partition": {**sleep, "networks": {"one": {"aliases": ["first", "second"]}, "two": {}}},
@@ -89,18 +98,25 @@ def compose(image: str) -> str:
 def look(project: str, kind: str) -> dict[str, Any]:
     """What the stack itself shows of the service that a kind's example hits; equal texts mean equal states."""
     example = EXAMPLES[kind]
-    client = docker.DockerClient(base_url=os.environ.get("DOCKER_HOST") or None, timeout=30)
+    client = _client()
     try:
         labels = [f"sevdrill.project={project}", f"sevdrill.service={example.settings['service']}"]
         found = client.api.containers(all=True, filters={"label": labels})
-        return {entry["Names"][0]: _container(client, entry["Id"], example, kind) for entry in found}
-    except docker.errors.NotFound:
-        return {"error": "a container has gone while it was looked at"}
-    finally:
-        client.close()
+        return {entry["Names"][0]: _container(client, entry["Id"], example) for entry in found}
+    except docker.errors.APIError as error:
+        return {"error": f"a container has gone while it was looked at: {error}"}
 
 
-def _container(client: Any, container: str, example: Example, kind: str) -> dict[str, Any]:
+_own = threading.local()
+
+
+def _client() -> Any:
+    if not hasattr(_own, "client"):
+        _own.client = docker.DockerClient(base_url=os.environ.get("DOCKER_HOST") or None, timeout=30, version="auto")
+    return _own.client
+
+
+def _container(client: Any, container: str, example: Example) -> dict[str, Any]:
     data = client.api.inspect_container(container)
     state, networks = data["State"], data["NetworkSettings"]["Networks"]
     shown: dict[str, Any] = {
@@ -108,7 +124,7 @@ def _container(client: Any, container: str, example: Example, kind: str) -> dict
         "paused": state["Paused"],
         "image": data["Config"]["Image"],
         "networks": {
-            name: sorted(alias for alias in place["Aliases"] or () if not container.startswith(alias))
+            name: sorted({data["Name"][1:], *(place.get("DNSNames") or place["Aliases"] or ())} - {container[:12]})
             for name, place in networks.items()
         },
     }
@@ -118,20 +134,10 @@ def _container(client: Any, container: str, example: Example, kind: str) -> dict
         if example.sees:
             shown["sees"] = sorted(client.containers.get(container).exec_run(list(example.sees)).output.splitlines())
             shown["sees"] = [line.decode() for line in shown["sees"]]
-        if example.settings["service"] == "admin":
-            # Several kinds share this service, each with a setting of its own.
+        if example.settings["service"] in ADMIN:
             addresses = [place["IPAddress"] for place in networks.values() if place["IPAddress"]]
-            shown["setting"] = _ask(f"http://{addresses[0]}:8080/").get(SETTING[kind])
+            shown["settings"] = _ask(f"http://{addresses[0]}:8080/")
     return shown
-
-
-SETTING = {
-    "provider.rate-limit": "limit.main",
-    "circuit-break": "breaker.provider",
-    "switch-key": "key.provider",
-    "throttle": "throttle.chat",
-    "flag": "flag.search",
-}
 
 
 def _proxies(data: dict[str, Any]) -> object:

@@ -33,7 +33,7 @@ from sevdrill.ports import Ports, Proxies
 from sevdrill.severity import load_policy
 from sevdrill.shield import Interrupted, Shield
 from sevdrill.timeline import FaultLine, PhaseLine, ReadLine, Sample, Timeline
-from sevdrill.undo import settle
+from sevdrill.undo import relieve, settle
 from sevdrill.units import Duration
 
 KILL = ContainerKill(fault="container.kill", service="db")
@@ -143,6 +143,48 @@ def test_a_half_applied_fault_is_undone_like_a_whole_one() -> None:
     assert fault.state(ports, {}) is State.UNKNOWN
     assert settle(Debt("a", fault, {}, 0), ports, SystemClock(), lambda seconds: None)
     assert proxies.state == {"80": False, "443": False}
+
+
+def test_what_cannot_be_seen_is_undone_all_the_same() -> None:
+    """A proxy that is wedged or gone cannot say how it is, and only its undo mends it."""
+
+    class Gone(HalfDown):
+        gone = True
+
+        def down(self, service: str) -> dict[str, bool]:
+            if self.gone:
+                raise StackError("the proxy of edge has lost port 80; undo its faults")
+            return super().down(service)
+
+        def set_down(self, service: str, *, down: bool) -> None:
+            self.gone = False
+            super().set_down(service, down=down)
+
+    proxies = Gone()
+    debt = Debt("a", NetworkDown(fault="network.down", service="edge"), {}, 0)
+    assert settle(debt, Ports({Proxies: proxies}), SystemClock(), lambda seconds: None)
+    assert proxies.state == {"80": False, "443": False}
+
+
+def test_no_undo_waits_for_the_proof_of_another() -> None:
+    stacks = [ToyStack(), ToyStack(), ToyStack()]
+    stacks[0].up = stacks[2].up = False
+    stacks[0].start_works = False
+
+    class On(ContainerKill):
+        which: int
+
+        def undo(self, ports: Ports, record: dict[str, Any]) -> None:
+            super().undo(stacks[self.which].ports(), record)
+
+        def state(self, ports: Ports, record: dict[str, Any]) -> State:
+            return super().state(stacks[self.which].ports(), record)
+
+    record = {"running": 1, "hit": ["db-1"]}
+    debts = [Debt(str(n), On(fault="container.kill", service="db", which=n), record, 0) for n in range(3)]
+    assert relieve(debts, Ports({})) == {"0", "2"}
+    assert [stack.up for stack in stacks] == [False, True, True]
+    assert stacks[1].calls == []
 
 
 def test_a_short_write_is_no_debt_and_injects_nothing(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ class Announce(Action):
 
     needs: ClassVar[tuple[type, ...]] = (Messages,)
     is_message: ClassVar[bool] = True
+    in_flight: ClassVar[float] = 0.0
 
     action: Literal["announce"]
     status: Literal["investigating", "identified", "monitoring", "resolved"]
@@ -43,6 +44,7 @@ class Declare(Action):
 
     needs: ClassVar[tuple[type, ...]] = (Messages,)
     is_message: ClassVar[bool] = True
+    in_flight: ClassVar[float] = 0.0
     marks: ClassVar[str] = "declared"
 
     action: Literal["declare"]
