@@ -33,6 +33,11 @@ EXAMPLES: dict[str, Example] = {
     "container.stop": Example({"service": "stop"}),
     "container.pause": Example({"service": "pause"}),
     "network.latency": Example({"service": "latency", "latency": "200ms"}),
+    "network.bandwidth": Example({"service": "bandwidth", "rate": "8kB"}),
+    "network.reset": Example({"service": "reset"}),
+    "network.slicer": Example({"service": "slicer", "size": "100B", "delay": "1ms"}),
+    "network.limit-data": Example({"service": "limit-data", "limit": "1kB"}),
+    "network.slow-close": Example({"service": "slow-close", "delay": "1s"}),
     "network.timeout": Example({"service": "timeout"}),
     "network.down": Example({"service": "down"}),
     "network.partition": Example({"service": "partition"}),
@@ -41,12 +46,15 @@ EXAMPLES: dict[str, Example] = {
         {"service": "disk", "folder": "/data/tmp", "leave": "1MiB"}, sees=("find", "/data", "-printf", "%p %s\\n")
     ),
     "change.deploy": Example({"service": "release", "release": "1.1"}),
+    "change.config": Example({"service": "config", "set": {"MODE": "wrong"}}),
     "circuit-break": Example({"service": "circuit-break", "dependency": "provider"}),
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
     "flag": Example({"service": "flag", "flag": "search"}),
 }
 
+PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close", "timeout", "down")
+"""Services behind a proxy."""
 ADMIN = ("rate-limit", "circuit-break", "switch-key", "throttle", "flag")
 """Services with an operators' API."""
 SERVER = r"""
@@ -76,7 +84,7 @@ def compose(image: str) -> str:
     two = {"deploy": {"replicas": 2}}
     settings = {
         "target": "staging",
-        "proxies": {name: [8080, 8081] for name in ("latency", "timeout", "down")} | {"big": [8080]},
+        "proxies": {name: [8080, 8081] for name in PROXIED} | {"big": [8080]},
         "admin": {name: f"http://{name}:8080/settings" for name in ADMIN},
         "releases": {"release": {"1.0": f"{image}:1.0", "1.1": f"{image}:1.1"}},
     }
@@ -86,7 +94,8 @@ def compose(image: str) -> str:
         "big": {**serve, "command": [*serve["command"][:3], BIG.replace("$", "$$")]},
         **{name: {**serve, "expose": ["8080"]} for name in ADMIN},
         **{name: {**sleep, **two} for name in ("kill", "stop", "pause", "release")},
-        **{name: dict(sleep) for name in ("latency", "timeout", "down")},
+        **{name: dict(sleep) for name in PROXIED},
+        "config": {**sleep, **two, "environment": {"MODE": "right", "PASSWORD": "not $$changed"}},
         "partition": {**sleep, "networks": {"one": {"aliases": ["first", "second"]}, "two": {}}},
         "disk": {**sleep, "command": ["sh", "-c", "mkdir -p /data/tmp; exec sleep 3600"], "volumes": ["disk:/data"]},
     }
@@ -123,6 +132,7 @@ def _container(client: Any, container: str, example: Example) -> dict[str, Any]:
         "running": state["Running"],
         "paused": state["Paused"],
         "image": data["Config"]["Image"],
+        "environment": sorted(data["Config"]["Env"]),
         "networks": {
             name: sorted({data["Name"][1:], *(place.get("DNSNames") or place["Aliases"] or ())} - {container[:12]})
             for name, place in networks.items()
