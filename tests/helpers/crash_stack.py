@@ -132,7 +132,7 @@ def _container(client: Any, container: str, example: Example) -> dict[str, Any]:
         "running": state["Running"],
         "paused": state["Paused"],
         "image": data["Config"]["Image"],
-        "environment": sorted(data["Config"]["Env"]),
+        "environment": sorted(data["Config"]["Env"] or ()),
         "networks": {
             name: sorted({data["Name"][1:], *(place.get("DNSNames") or place["Aliases"] or ())} - {container[:12]})
             for name, place in networks.items()
