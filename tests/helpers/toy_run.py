@@ -24,7 +24,7 @@ DRILL: dict[str, Any] = {
     "targets": {"detect": "5s", "mitigate": "5s", "recover": "5s"},
     "load": {"locustfile": "x.py", "ledger": "orders"},
     "steady_state": {
-        "hold": "150ms",
+        "hold": "80ms",
         "every": "20ms",
         "probes": [{"probe": "load", "error_rate": {"below": "1%"}}],
     },

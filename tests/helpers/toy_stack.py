@@ -82,7 +82,7 @@ class ToyStack:
         return self.alive
 
     def alerts(self) -> list[Alert]:
-        late = self._down_since is not None and time.monotonic() - self._down_since > 0.15
+        late = self._down_since is not None and time.monotonic() - self._down_since > 0.05
         firing = late and self.alert_fires and self.alive
         # What fires is delivered, whether or not somebody asks the pager in time.
         self._pages = 1 if firing else self._pages

@@ -29,7 +29,7 @@ DRILL: dict[str, Any] = {
     "severity": "SEV-2",
     "load": {"locustfile": "x.py", "ledger": "orders"},
     "steady_state": {
-        "hold": "150ms",
+        "hold": "80ms",
         "every": "20ms",
         "probes": [{"probe": "load", "error_rate": {"below": "1%"}}],
     },
