@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help drill test test-fast lint images engine-check schema clean
+.PHONY: help drill test test-fast bench lint images engine-check schema clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,10 +28,13 @@ drill: $(VENV)/.installed images ## set up, and run every drill in drills/ on th
 	$(BIN)/pytest drills $(PYTEST_ARGS)
 
 test: $(VENV)/.installed lint images ## every test; the stack tests need a Docker engine
-	$(BIN)/pytest tests $(PYTEST_ARGS)
+	$(BIN)/pytest tests -m "not benchmark" $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.installed ## the tests that need no stack
-	$(BIN)/pytest tests -m "not stack" $(PYTEST_ARGS)
+	$(BIN)/pytest tests -m "not stack and not benchmark" $(PYTEST_ARGS)
+
+bench: $(VENV)/.installed images ## measure, as ratios
+	$(BIN)/pytest tests/benchmarks -m benchmark $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
