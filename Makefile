@@ -28,10 +28,13 @@ drill: $(VENV)/.installed images ## set up, and run every drill in drills/ on th
 	$(BIN)/pytest drills $(PYTEST_ARGS)
 
 test: $(VENV)/.installed lint images ## every test; the stack tests need a Docker engine
-	$(BIN)/pytest tests $(PYTEST_ARGS)
+	$(BIN)/pytest tests -m "not benchmark" $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.installed ## the tests that need no stack
-	$(BIN)/pytest tests -m "not stack" $(PYTEST_ARGS)
+	$(BIN)/pytest tests -m "not stack and not benchmark" $(PYTEST_ARGS)
+
+bench: $(VENV)/.installed images ## measure, as ratios
+	$(BIN)/pytest tests/benchmarks -m benchmark $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed engine-check ## measure: collecting, measured times, a drill's own time, reuse of a stack
 	$(BIN)/pytest tests/benchmarks -rP $(PYTEST_ARGS)

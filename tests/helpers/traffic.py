@@ -42,7 +42,7 @@ class Pings:
     times: list[float]
 
     def percentile(self, share: float) -> float:
-        return sorted(self.times)[min(int(len(self.times) * share), len(self.times) - 1)]
+        return sorted(self.times or [1e9])[min(int(len(self.times) * share), max(len(self.times), 1) - 1)]
 
 
 def _connect(port: int, connections: int, first: bytes) -> dict[int, socket.socket]:
@@ -107,6 +107,20 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def _asked(sock: socket.socket) -> int:
+    """Bytes that the client wants, 0 for an echo."""
+    sock.settimeout(10)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    first = sock.recv(1)
+    while first[:1] == b"f" and not first.endswith(b"\n"):
+        more = sock.recv(1)
+        if not more:
+            raise ConnectionResetError
+        first += more
+    sock.setblocking(False)
+    return int(first[1:] or b"0")
+
+
 def _serve() -> None:
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
     print(listening.getsockname()[1], flush=True)
@@ -118,16 +132,14 @@ def _serve() -> None:
         for fd, event in poll.poll():
             if fd == listening.fileno():
                 sock, _ = listening.accept()
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if sock.recv(1) == b"f":
-                    size = b""
-                    while not size.endswith(b"\n"):
-                        size += sock.recv(1)
-                    floods[sock.fileno()] = int(size)
-                    poll.register(sock.fileno(), select.EPOLLOUT)
-                else:
-                    poll.register(sock.fileno(), select.EPOLLIN)
-                sock.setblocking(False)
+                try:
+                    size = _asked(sock)
+                except OSError:
+                    sock.close()
+                    continue
+                if size:
+                    floods[sock.fileno()] = size
+                poll.register(sock.fileno(), select.EPOLLOUT if size else select.EPOLLIN)
                 socks[sock.fileno()] = sock
                 continue
             sock = socks[fd]

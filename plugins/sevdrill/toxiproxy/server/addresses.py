@@ -102,7 +102,7 @@ def _look_up(host: str, loop: asyncio.AbstractEventLoop, found: asyncio.Future[l
         # IPv4 first, as the real server does.
         infos = sorted(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM), key=lambda info: info[0])
         hosts = list(dict.fromkeys(str(info[4][0]) for info in infos))
-    except (OSError, UnicodeError) as problem:
+    except (OSError, ValueError) as problem:
         error = f"lookup {host}: {getattr(problem, 'strerror', None) or problem}"
 
     def tell() -> None:

@@ -126,11 +126,13 @@ class Api:
         for proxy in list(self._proxies.values()):
             for toxic in proxy.toxics:
                 proxy.remove(toxic)
-            if not proxy.enabled:
-                try:
-                    proxy.start(await self._resolver.listen(proxy.listen))
-                except ApiError as error:
-                    failed = failed or error
+            try:
+                resolved = await self._resolver.listen(proxy.listen)
+                # It may have been deleted while its name was looked up.
+                if self._proxies.get(proxy.name) is proxy:
+                    proxy.start(resolved)
+            except ApiError as error:
+                failed = failed or error
         if failed is not None:
             raise failed
         return Response(204)

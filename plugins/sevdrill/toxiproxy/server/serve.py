@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -25,6 +26,10 @@ def serve(listen: str, config: Path | None = None, parent: int | None = None) ->
     Raises:
         UsageError: the address cannot be had, or the proxies of the file cannot be made.
     """
+    # Two descriptors a connection; the usual limit is for programs that use select().
+    with contextlib.suppress(OSError, ValueError):
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     proxies = b"[]" if config is None else _read(config)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_serve(listen, proxies, config, parent))
