@@ -137,7 +137,7 @@ def test_stop_conditions_for_every_drill_are_checked_like_drills_and_shown_in_th
         '[tool.pytest]\nstrict = true\ndrill_stop = "stop.yml"\naddopts = ["-p", "no:cacheprovider"]\n'
     )
     project.makefile(".yml", down=DRILL, stop='stop: [{probe: http, url: "http://ap:3000/", status: "5xx"}]\n')
-    result = project.runpytest_subprocess("down.yml")
+    result = project.runpytest_inprocess("down.yml")
     assert result.ret == 2
     result.stdout.fnmatch_lines(['*stop.yml:1:*unknown service "ap", did you mean "app"?'])
     result.stdout.no_fnmatch_line("*Traceback*")
@@ -149,7 +149,7 @@ def test_stop_conditions_for_every_drill_are_checked_like_drills_and_shown_in_th
             "steady_state:", "steady_state:\n  throughout: true"
         ),
     )
-    result = project.runpytest_subprocess("down.yml", "--drill-dry-run")
+    result = project.runpytest_inprocess("down.yml", "--drill-dry-run")
     result.stdout.fnmatch_lines(
         ["  stop: db accepts connections on 5432", "  stop: GET http://app:3000/ is 5xx"], consecutive=True
     )
