@@ -11,6 +11,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -224,6 +225,8 @@ class Runner:
         Journal.owe = noted_owe  # type: ignore[method-assign]
         if self.moment == "mid-injection":
             setattr(kind, name, self._watched(put))
+        if self.moment == "in flight":
+            setattr(kind, name, _killed_soon(put))
         if self.moment == "undo":
             kind.undo = self._watched(undo)  # type: ignore[method-assign]
 
@@ -238,6 +241,17 @@ class Runner:
             file = ["-p", self.project, "-f", self.descriptor["file"]]
             command = ["docker", "compose", *file, "up", "-d", "--force-recreate", "--no-deps", "-t", "0", *parts]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+def _killed_soon(act: Any) -> Any:
+    """A call that the engine, or a command of its own, goes on with after its caller is dead."""
+
+    def acts(*args: Any) -> None:
+        threading.Timer(0.15, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        act(*args)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return acts
 
 
 def _names(what: object) -> tuple[str, ...]:

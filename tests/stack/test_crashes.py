@@ -41,7 +41,7 @@ AT_ONCE = 6
 GONE_WITHIN = 10.0
 """Seconds after the runner's death within which the fault must be gone."""
 BEFORE = ("before the journal", "after the journal", "torn")
-MOMENTS = (*BEFORE[:2], "mid-injection", "after", "respond", "undo")
+MOMENTS = (*BEFORE[:2], "in flight", "mid-injection", "after", "respond", "undo")
 MEDDLED = ("restarted", "recreated")
 
 
@@ -205,8 +205,8 @@ def test_a_killed_runner_leaves_nothing(cells: Matrix, kind: str, moment: str) -
 
 
 @pytest.mark.parametrize(("kind", "moment"), [("container.pause", "group"), ("network.down", "torn")])
-def test_a_killed_group_and_a_torn_journal(matrix: Matrix, kind: str, moment: str) -> None:
-    proved(matrix.run(kind, moment))
+def test_a_killed_group_and_a_torn_journal(cells: Matrix, kind: str, moment: str) -> None:
+    proved(cells.cell(kind, moment))
 
 
 @pytest.mark.parametrize("kind", ["container.kill", "flag"])

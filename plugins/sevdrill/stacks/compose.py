@@ -221,6 +221,8 @@ class ComposeStack:
                 await_health(self._project, settings.healthy_within)
             images = {name: str(plain["services"][where.runs_as]["image"]) for name, where in layout.services.items()}
             self._start({name: self._engine.image_ports(images[name]) or [] for name in unknown})
+            # Another run may have been as quick.
+            self._refuse_others()
             ailing = await_health(self._project, settings.healthy_within)
             if ailing:
                 # What has ended does not become healthy by waiting.
