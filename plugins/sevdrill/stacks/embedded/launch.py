@@ -5,7 +5,8 @@ In the environment and in arguments
 * ``NAME:PORT``, where NAME is a service or one of its other names and PORT one of its ports, becomes the address by
   which it is reached (through its proxy, or past it for the names under `direct`: then each replica's, with commas);
 * a folder where the service sees a volume, and what is below it, becomes the place where the volume is;
-* ``{host}``, ``{port:3000}``, ``{address:3000}`` are the replica's own; ``{replica}`` and ``{release}`` its names.
+* ``{host}``, ``{port:3000}``, ``{address:3000}`` and ``{folder}`` are the replica's own; ``{replica}`` and
+  ``{release}`` its names.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -53,7 +55,7 @@ class Places:
         """A text with names and folders replaced."""
         for target, volume in service.volumes.items():
             pattern = rf"(?<![\w./-]){re.escape(target)}(?=/|$|[^\w.-])"
-            text = re.sub(pattern, lambda _, there=self.volume(volume): str(there), text)  # type: ignore[misc]
+            text = re.sub(pattern, str(self.volume(volume)).replace("\\", r"\\"), text)
         return re.sub(r"(?<![\w.-])([A-Za-z0-9][\w.-]*):(\d{1,5})(?!\d)", self._address, text)
 
     def _address(self, match: re.Match[str]) -> str:
@@ -73,7 +75,8 @@ class Places:
         """
         service = self._site.services[name]
         process = service.process
-        words = {"host": HOST, "replica": replica, "release": release}
+        folder = self._site.folder / "own" / replica
+        words = {"host": HOST, "replica": replica, "release": release, "folder": str(folder)}
         fill = _Filler(service, service.own[replica], words, f"service {name}")
         for wanted in process.path:
             if package_folder(wanted) is None:
@@ -100,19 +103,30 @@ class Places:
             "LANG": "C.UTF-8",
             "SEVDRILL_STACK": str(self._site.folder),
         }
+        self._configure(name, folder)
         # The service's own words may have braces of their own; only those of the process are ours.
         environment |= {key: self.text(service, value) for key, value in service.environment.items()}
-        environment |= {
-            key: self.text(service, fill(str(value))) for key, value in process.environment.items()
-        }
+        environment |= {key: self.text(service, fill(str(value))) for key, value in process.environment.items()}
         return {
             "argv": [program, *(self.text(service, fill(each)) for each in process.command[1:])],
             "env": environment,
             "cwd": str(cwd),
             "log": str(self._site.folder / "logs" / f"{replica}.log"),
             "unprivileged": process.unprivileged,
+            "stop": int(signal.Signals[service.stop_signal]),
             "release": release,
         }
+
+    def _configure(self, name: str, folder: Path) -> None:
+        service = self._site.services[name]
+        folder.mkdir(parents=True, exist_ok=True)
+        for target, source in service.process.configs.items():
+            try:
+                text = (self._site.root / source).read_text(encoding="utf-8")
+            except (OSError, ValueError) as error:
+                raise UsageError(f"service {name}: configs: {source} beside the Compose file: {error}") from None
+            (folder / target).parent.mkdir(parents=True, exist_ok=True)
+            (folder / target).write_text(self.text(service, text), encoding="utf-8")
 
     def _code(self, name: str, service: Service, release: str, fill: _Filler) -> Path:
         """The folder with what ``copy`` names, made once for each release."""
@@ -150,7 +164,8 @@ class _Filler:
         if port is None and not word.isdigit() and word not in ("port", "address"):
             return match[0]
         raise UsageError(
-            f"{self._what}: {match[0]}: expected {{host}}, {{port:3000}}, {{address:3000}}, {{replica}} or {{release}}"
+            f"{self._what}: {match[0]}: expected {{host}}, {{port:3000}}, {{address:3000}}, {{folder}}, {{replica}} "
+            "or {release}"
         )
 
 

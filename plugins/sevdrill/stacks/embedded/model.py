@@ -48,6 +48,9 @@ class Process(Model):
     """Where the program runs, relative to the Compose file; with `copy`, relative to what was copied."""
     copied: dict[str, tuple[str, ...]] = Field(default_factory=dict, alias="copy")
     """Folders to make, each from files or folders that are laid over each other, as a Dockerfile's COPY does."""
+    configs: dict[str, str] = Field(default_factory=dict)
+    """Text files to write into each replica's own folder, `{folder}`, each from a file beside the Compose file; names
+    of services are replaced in them as in the environment."""
     ready: Ready | None = None
     """When a replica is healthy."""
     stop_signal: str = Field(default="", pattern=r"^(SIG[A-Z0-9]+)?$")
@@ -131,6 +134,8 @@ class Site(Model):
     volumes: dict[str, Volume]
     api: int = 0
     """Port of the proxies' control API; 0 where no service has a proxy."""
+    unlimited: str = ""
+    """Why volumes have no fixed size although the files give them one."""
 
     def service(self, name: str) -> Service:
         """A service by the name that users wrote.

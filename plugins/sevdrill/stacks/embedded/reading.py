@@ -15,11 +15,11 @@ from pydantic import ValidationError
 
 from sevdrill.errors import UsageError
 from sevdrill.stacks.embedded.model import Process, Ready, Service, Volume
-from sevdrill.stacks.embedded.subset import Files, read_files
+from sevdrill.stacks.embedded.subset import read_files
 from sevdrill.stacks.settings import StackSettings, meant, read_settings
 from sevdrill.units import Duration
 
-__all__ = ["Description", "describes_processes", "program", "read", "search_path"]
+__all__ = ["Description", "describes_processes", "package_folder", "read", "search_path", "stand_ins"]
 
 SIZES = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
@@ -151,7 +151,8 @@ class Description:
                 target, named = rest.partition(":")[0], bool(rest)
             if not named or volume not in self.volumes or not target.startswith("/"):
                 self._wrong(
-                    f"service {name}: volume {each}: the embedded stack has named volumes only, such as data:/var/lib/x",
+                    f"service {name}: volume {each}: the embedded stack has named volumes only, "
+                    "such as data:/var/lib/x",
                     *("services", name, "volumes", index),
                 )
                 continue
@@ -208,16 +209,13 @@ def read(files: Sequence[Path]) -> Description:
 
 
 def describes_processes(files: Sequence[Path]) -> bool:
-    """Whether any service of the files says how it runs as a process; False when they cannot be read."""
-    try:
-        services: Mapping[str, Any] = _loose(files).data["services"]
-    except UsageError:
-        return any(b"process:" in file.read_bytes() for file in files if file.is_file())
-    return any("process" in (service.get("x-sevdrill") or {}) for service in services.values())
+    """Whether any service of the files says how it runs as a process; quick, and never raises."""
+    return any(b"process:" in file.read_bytes() for file in files if file.is_file())
 
 
-def _loose(files: Sequence[Path]) -> Files:
-    return read_files(files)
+def stand_ins(files: Sequence[Path]) -> list[str]:
+    """Programs of the files' services that are not installed, and that something else stands in for."""
+    return sorted({service.stands_in for service in read(files).services.values() if service.stands_in})
 
 
 def chosen_process(process: Process) -> tuple[Process, str]:

@@ -8,8 +8,8 @@ left alone     what speaks of images, containers and machines, and so of nothing
 refused        every other key
 =============  =====================================================================================================
 
-``<<`` and anchors work; ``$NAME``, ``${NAME}``, ``${NAME:-default}`` and ``$$`` are replaced in strings. Several files are
-merged as Compose does it: mappings key by key, lists one after the other, ``x-sevdrill`` whole.
+``<<`` and anchors work; ``$NAME``, ``${NAME}``, ``${NAME:-default}`` and ``$$`` are replaced in strings. Several files
+are merged as Compose does it: mappings key by key, lists one after the other, ``x-sevdrill`` whole.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ IDLE = {
     *("logging", "platform", "pull_policy", "dns", "dns_opt", "dns_search", "container_name", "hostname", "tty"),
     *("stdin_open", "cap_add", "cap_drop", "security_opt", "restart"),
 }
-PATTERN = re.compile(r"\$(?:(?P<escaped>\$)|(?P<plain>\w+)|\{(?P<name>\w+)(?:(?P<how>:?[-])(?P<default>[^}]*))?\}|(?P<bad>))")
+PATTERN = re.compile(
+    r"\$(?:(?P<escaped>\$)|(?P<plain>\w+)|\{(?P<name>\w+)(?:(?P<how>:?[-])(?P<default>[^}]*))?\}|(?P<bad>))"
+)
 
 
 class Files:

@@ -210,7 +210,7 @@ def _become(spec: dict[str, Any], parent: int, writer: int) -> None:
             kernel.drop_privileges([spec["env"]["HOME"] + "/volumes", spec["env"]["TMPDIR"]])
         os.chdir(spec["cwd"])
         kernel.die_with_parent(parent)
-        os.execve(spec["argv"][0], spec["argv"], spec["env"])
+        os.execve(spec["argv"][0], spec["argv"], spec["env"])  # noqa: S606 - a program, no shell line
     except BaseException as error:
         os.write(writer, f"{spec['argv'][0]} cannot be started: {error}".encode())
     finally:

@@ -28,10 +28,14 @@ def started(pid: int) -> int | None:
 def children() -> dict[int, list[int]]:
     """Every process' children; what is dead and only not reaped yet is left out."""
     found: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and (fields := _stat(int(entry))) is not None and fields[0] not in "ZX":
-            found.setdefault(int(fields[1]), []).append(int(entry))
+    for entry in _pids():
+        if (fields := _stat(entry)) is not None and fields[0] not in "ZX":
+            found.setdefault(int(fields[1]), []).append(entry)
     return found
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
 def descendants(pid: int) -> list[int]:
@@ -74,10 +78,10 @@ def marked(variable: str, value: str) -> list[int]:
     """Processes that were started with this environment variable, as far as they can be looked into."""
     wanted = f"{variable}={value}".encode()
     found = []
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid():
+    for entry in _pids():
+        if entry == os.getpid():
             continue
         with contextlib.suppress(OSError):
             if wanted in Path(f"/proc/{entry}/environ").read_bytes().split(b"\0"):
-                found.append(int(entry))
+                found.append(entry)
     return found
