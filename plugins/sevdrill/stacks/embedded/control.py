@@ -44,6 +44,8 @@ class Status:
     paused: bool
     since: float
     release: str
+    variables: str
+    """A digest of the environment that it was given."""
 
 
 class Control:

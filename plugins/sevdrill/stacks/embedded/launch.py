@@ -11,11 +11,13 @@ In the environment and in arguments
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shutil
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from sevdrill.errors import StackError, UsageError
 from sevdrill.stacks.embedded.model import HOST, Service, Site
 from sevdrill.stacks.embedded.reading import package_folder, search_path
 
-__all__ = ["Launch", "Places"]
+__all__ = ["Launch", "Places", "digest"]
 
 Launch = dict[str, Any]
 """What the supervisor is told to start a replica: argv, env, cwd, log, unprivileged."""
@@ -115,6 +117,7 @@ class Places:
             "unprivileged": process.unprivileged,
             "stop": int(signal.Signals[service.stop_signal]),
             "release": release,
+            "variables": digest(service.environment),
         }
 
     def _configure(self, name: str, folder: Path) -> None:
@@ -143,6 +146,11 @@ class Places:
             shutil.rmtree(draft, ignore_errors=True)
             raise StackError(f"service {name}, release {release}: its files cannot be copied: {error}") from None
         return folder
+
+
+def digest(variables: Mapping[str, str | None]) -> str:
+    """A short name for a set of values, which tells none of them."""
+    return hashlib.sha256(json.dumps(dict(variables), sort_keys=True).encode()).hexdigest()[:16]
 
 
 class _Filler:

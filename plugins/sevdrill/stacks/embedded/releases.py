@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from sevdrill.clock import Clock
 from sevdrill.errors import StackError
-from sevdrill.stacks.command import wait_until
 from sevdrill.stacks.embedded.control import Control
-from sevdrill.stacks.embedded.launch import Places
-from sevdrill.stacks.embedded.services import EmbeddedExec, EmbeddedLifecycle, Health
+from sevdrill.stacks.embedded.replacing import replace_replicas
 from sevdrill.stacks.releases import History
 from sevdrill.stacks.settings import StackSettings, meant
 
 __all__ = ["EmbeddedReleases"]
-
-UP = 10.0
-"""Seconds that a replica of a release has to be healthy before the next one is replaced: a bad one never is."""
 
 
 class EmbeddedReleases:
@@ -50,24 +45,10 @@ class EmbeddedReleases:
                 f'{service} has no release "{release}"{meant(release, known)} '
                 f"(x-sevdrill.releases has: {', '.join(known) or 'none'})"
             )
-        site = self._control.site
         with self._control.changing():
-            places = Places(site, self._control.holder)
-            health = Health(site, EmbeddedExec(self._control))
-            lifecycle = EmbeddedLifecycle(self._control)
             if self.history(service)[-1:] != [release]:
                 self._history.append(service, release, known[release])
-            for replica in site.service(service).own:
-                status = self._control.status()[replica]
-                if status.pid and not status.paused and status.release == release:
-                    continue
-                launch = places.launch(service, replica, release)
-                lifecycle.stop(service, [replica])
-                self._control.call("start", name=replica, spec=launch)
-                wait_until(lambda r=replica: self._settled(service, r, health), within=UP, every=0.05)  # type: ignore[misc]
-
-    def _settled(self, service: str, replica: str, health: Health) -> bool:
-        return not self._control.status()[replica].pid or health.of(service, replica)
+            replace_replicas(self._control, service, release)
 
     def begin(self) -> None:
         """Start the history anew with the releases that the stack is started with."""

@@ -37,7 +37,7 @@ class Health:
         own = service.own[replica]
         ready = service.process.ready
         if ready is None:
-            return all(_connects(port) for port in own.values())
+            return self.listens(name, replica)
         if ready.command:
             try:
                 return self._commands.in_replica(name, replica, ready.command, LOOK).code == 0
@@ -45,6 +45,10 @@ class Health:
                 return False
         port = own[ready.port] if ready.port else next(iter(own.values()))
         return _answers(port, ready.http) if ready.http else _connects(port)
+
+    def listens(self, name: str, replica: str) -> bool:
+        """Whether the replica accepts connections on all of its ports."""
+        return all(_connects(port) for port in self._site.services[name].own[replica].values())
 
     def tells(self, name: str) -> bool:
         """Whether a replica of the service can tell."""

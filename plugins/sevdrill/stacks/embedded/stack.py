@@ -14,6 +14,7 @@ from sevdrill.errors import StackError, StackUnhealthy, UsageError
 from sevdrill.ports import (
     Admin,
     Endpoints,
+    Environment,
     Evidence,
     Exec,
     Files,
@@ -34,6 +35,7 @@ from sevdrill.stacks.embedded.model import Site
 from sevdrill.stacks.embedded.proxies import BALANCER, PROXIES, EmbeddedProxies
 from sevdrill.stacks.embedded.reading import Description, read
 from sevdrill.stacks.embedded.releases import EmbeddedReleases
+from sevdrill.stacks.embedded.replacing import EmbeddedEnvironment
 from sevdrill.stacks.embedded.services import EmbeddedEndpoints, EmbeddedExec, EmbeddedLifecycle
 from sevdrill.stacks.embedded.start import PortTaken, Starter, placed, ports_of
 from sevdrill.stacks.files import given_names
@@ -181,7 +183,7 @@ class EmbeddedStack:
             site = self._limited(site)
         self._control.write(site)
         Starter(self._control, site).start_all(described.settings.healthy_within)
-        self._releases.begin()
+        self._begin()
 
     def _limited(self, site: Site) -> Site:
         """Give volumes their fixed size where the kernel lets us; the site with what came of it."""
@@ -212,10 +214,14 @@ class EmbeddedStack:
             return False
         try:
             Starter(self._control, site).mend(described.settings.healthy_within)
-            self._releases.begin()
+            self._begin()
         except StackError:
             return False
         return True
+
+    def _begin(self) -> None:
+        self._releases.begin()
+        EmbeddedEnvironment(self._control).begin()
 
     def is_up(self) -> bool:
         """Whether all of it runs, is healthy where it can tell, and no proxy is faulted."""
@@ -252,6 +258,7 @@ class EmbeddedStack:
             Exec: commands,
             Files: EmbeddedFiles(control),
             Endpoints: endpoints,
+            Environment: EmbeddedEnvironment(control),
             Evidence: EmbeddedEvidence(control, monitoring),
         }
         if settings.admin:

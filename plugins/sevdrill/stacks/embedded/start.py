@@ -132,10 +132,11 @@ class Starter:
                 self._control.call("start", name=name)
         for name, replica in self._site.replicas():
             release = self._site.services[name].release
+            launch = self._places.launch(name, replica, release)
             self._control.call("thaw", name=replica)
-            if known[replica].release != release:
+            if known[replica].release != release or known[replica].variables != launch["variables"]:
                 self._control.call("kill", name=replica)
-            self._control.call("start", name=replica, spec=self._places.launch(name, replica, release))
+            self._control.call("start", name=replica, spec=launch)
         todo = set(self._site.replicas())
         deadline = time.monotonic() + within
         while todo:

@@ -74,6 +74,7 @@ class Supervisor:
                     "paused": child.paused,
                     "since": child.since,
                     "release": child.spec.get("release", ""),
+                    "variables": child.spec.get("variables", ""),
                 }
                 for name, child in self._children.items()
             },
