@@ -68,8 +68,8 @@ class Places:
         there = self._site.port(name, port)
         return match[0] if there is None else f"{HOST}:{there}"
 
-    def launch(self, name: str, replica: str, release: str) -> Launch:
-        """How a replica of a service is started.
+    def launch(self, name: str, replica: str, release: str, *, write: bool = True) -> Launch:
+        """How a replica of a service is started; ``write`` puts the files there that it needs.
 
         Raises:
             UsageError: its program or a package is not installed, or a placeholder means nothing.
@@ -105,7 +105,8 @@ class Places:
             "LANG": "C.UTF-8",
             "SEVDRILL_STACK": str(self._site.folder),
         }
-        self._configure(name, folder)
+        if write:
+            self._configure(name, folder)
         # The service's own words may have braces of their own; only those of the process are ours.
         environment |= {key: self.text(service, value) for key, value in service.environment.items()}
         environment |= {key: self.text(service, fill(str(value))) for key, value in process.environment.items()}

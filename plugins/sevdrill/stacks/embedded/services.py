@@ -169,7 +169,7 @@ class EmbeddedExec:
         listed = self._control.call("list")
         places = Places(site, listed["holder"] or None)
         release = listed["replicas"][replica]["release"]
-        launch = places.launch(service, replica, release)
+        launch = places.launch(service, replica, release, write=False)
         words = [places.text(site.service(service), each) for each in command]
         program = shutil.which(words[0], path=launch["env"]["PATH"])
         if program is None:

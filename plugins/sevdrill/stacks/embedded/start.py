@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +18,17 @@ from sevdrill.stacks.embedded.proxies import BALANCER, PROXIES, EmbeddedProxies,
 from sevdrill.stacks.embedded.reading import Description
 from sevdrill.stacks.embedded.services import EmbeddedExec, Health
 from sevdrill.stacks.loopback import FreePorts
-from sevdrill.units import Duration
+from sevdrill.units import Bytes, Duration
 
 __all__ = ["PortTaken", "Starter", "placed", "ports_of"]
 
 LOOK_EVERY = 0.03
 """Seconds between two looks at a stack that starts."""
 TAKEN = re.compile(r"address already in use|Address in use|EADDRINUSE", re.IGNORECASE)
+LONGEST = 300
+"""Characters of a line of a log that are shown."""
+ROOM = 16 << 20
+"""Bytes that the temporary folder has at least, or its lack of room is the likely cause of any trouble."""
 OLD = 0.5
 """Seconds that a service without ports must have run, to be told from one that ends at once."""
 
@@ -192,7 +197,18 @@ class Starter:
     def _ailing(self, replica: str, how: str) -> str:
         service = replica.rpartition("-")[0] or replica
         lines = [f"service {service}: {replica} {how}; its log ends with"]
-        return "\n".join([*lines, *(f"    | {line}" for line in tail(self._log(replica), 10).splitlines())])
+        # A line may be anything, and of any length.
+        said = (
+            "".join(c if c.isprintable() else " " for c in line) for line in tail(self._log(replica), 10).split("\n")
+        )
+        lines += [f"    | {line[:LONGEST].rstrip()}" for line in said]
+        free = shutil.disk_usage(self._site.folder).free
+        if free < ROOM:
+            lines.append(
+                f"only {Bytes(free)} are free in {self._site.folder.parent}, where its data is: make room there, "
+                "or set TMPDIR to another folder"
+            )
+        return "\n".join(lines)
 
     def _log(self, replica: str) -> str:
         file = self._site.folder / "logs" / f"{replica}.log"
