@@ -27,7 +27,7 @@ def whole_stack(root: EmbeddedRoot) -> Iterator[EmbeddedRoot]:
     """The stack, and the claim that a test leaves it as it found it."""
     yield root
     assert root.journals() == []
-    assert root.stack.is_up()
+    wait_for(root.stack.is_up, "the stack to be whole again", 30)
 
 
 @pytest.fixture

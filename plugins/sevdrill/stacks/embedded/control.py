@@ -56,7 +56,6 @@ class Control:
         self.place = state_dir.absolute() / "stacks" / project
         self.file = self.place / FILE
         self._read: tuple[int, dict[str, Any]] | None = None
-        self._supervisor: subprocess.Popen[bytes] | None = None
 
     def _document(self) -> dict[str, Any] | None:
         try:
@@ -138,7 +137,8 @@ class Control:
             raise StackError(
                 f"the supervisor of stack {self.project} did not start: {tail(log.read_text(encoding='utf-8'))}"
             )
-        self._supervisor = child
+        # It is not ours to wait for: it may outlive us, and Popen would complain of that.
+        child.returncode = 0
         document = {
             "folder": str(folder),
             "pid": child.pid,
@@ -188,9 +188,8 @@ class Control:
                 self.call("end")
             if not wait_until(lambda: tree.started(pid) != began, within=10):
                 tree.send([pid], signal.SIGKILL)
-            if self._supervisor is not None:
-                self._supervisor.wait(10)
-                self._supervisor = None
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
         _remove(document)
         self.file.unlink(missing_ok=True)
         self._read = None

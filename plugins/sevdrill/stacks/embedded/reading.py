@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from sevdrill.errors import UsageError
 from sevdrill.stacks.embedded.model import Process, Ready, Service, Volume
 from sevdrill.stacks.embedded.subset import read_files
+from sevdrill.stacks.safety import refuse_shared
 from sevdrill.stacks.settings import StackSettings, meant, read_settings
 from sevdrill.units import Duration
 
@@ -41,6 +42,7 @@ class Description:
         data = self._files.data
         self.raw = data.get("x-sevdrill")
         self.settings: StackSettings = read_settings(self.raw, data["services"], self.where)
+        refuse_shared(data, self.settings)
         self._problems: list[str] = []
         self.volumes = {str(name): self._volume(str(name), entry or {}) for name, entry in _part(data, "volumes")}
         self.services = {str(name): self._service(str(name), entry) for name, entry in _part(data, "services")}
