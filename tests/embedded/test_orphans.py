@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from drill_root import wait_for
-from embedded_root import SmallPlace, processes
+from embedded_root import SMALL, SmallPlace, processes
 
 from sevdrill.ports import Lifecycle
 
@@ -95,6 +95,16 @@ def test_a_kept_stack_outlives_its_runner_and_is_healed(place: SmallPlace) -> No
     assert "stack kept is left up" in result.output
     assert place.cli("down", "kept").returncode == 0
     assert place.left() == []
+
+
+def test_a_stack_that_is_to_stay_up_goes_with_a_runner_that_dies_before_it_is_up(place: SmallPlace) -> None:
+    place.compose(SMALL.replace('command: [python, web.py, "{port:8080}"]', 'command: [sleep, "99"]'))
+    process = place.start("--drill-project", "kept")
+    wait_for(lambda: any("sleep 99" in command for command in processes(str(place.temporary)).values()), "web", 30)
+    process.kill()
+    process.communicate()
+    wait_for(lambda: place.left() == [], f"nothing to be left: {place.left()}", AT_ONCE)
+    wait_for(lambda: place.journals() == [], "the watchdog to close the journal", 20)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

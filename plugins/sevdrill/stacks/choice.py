@@ -108,7 +108,7 @@ def choose(kind: str, files: Sequence[Path], allow_remote: str | None = None) ->
                 f"{why}\nWith CI set nothing else is taken silently: choose --drill-stack embedded for child processes "
                 "instead of containers, or start an engine and choose --drill-stack compose"
             ) from None
-        return Choice("embedded", why)
+        return Choice("embedded", why.partition(": ")[0])
     return Choice("compose", "a container engine answers")
 
 

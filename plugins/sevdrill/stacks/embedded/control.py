@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -102,17 +103,17 @@ class Control:
             return not wait_until(lambda: tree.started(pid) != began, within=GOING)
         return True
 
-    def begin(self, keep: bool) -> Path:
-        """Make the stack's folder and start its supervisor; returns the folder.
+    def begin(self) -> Path:
+        """Make the stack's folder and start its supervisor, which lives as long as this process; returns the folder.
 
         Raises:
             StackError: the folder cannot be made, or the supervisor did not start.
         """
         try:
-            folder = Path(tempfile.mkdtemp(prefix=f"sevdrill-{self.project}-"))
-            folder.chmod(0o711)  # as root: who is not root must get to what is theirs
+            folder = Path(tempfile.gettempdir()) / f"sevdrill-{self.project}-{secrets.token_hex(4)}"
             # On disk first: whoever comes after a crash must find it.
             write_atomically(self.file, json.dumps({"folder": str(folder), "pid": 0}))
+            folder.mkdir(mode=0o711)  # others may come to what is theirs in it: root runs some as somebody else
             for name in ("volumes", "logs", "code", "tmp"):
                 (folder / name).mkdir()
         except OSError as error:
@@ -120,7 +121,7 @@ class Control:
                 f"the stack's data cannot be written to {tempfile.gettempdir()} ({error.strerror}); "
                 "make room there, or set TMPDIR to another folder"
             ) from None
-        runner = 0 if keep else os.getpid()
+        runner = os.getpid()
         log = folder / "supervisor.log"
         with log.open("ab") as stream:
             child = subprocess.Popen(
@@ -144,10 +145,15 @@ class Control:
             "pid": child.pid,
             "began": tree.started(child.pid),
             "runner": runner,
-            "runner_began": tree.started(runner) if runner else None,
+            "runner_began": tree.started(runner),
         }
         write_atomically(self.file, json.dumps(document))
         return folder
+
+    def keep(self) -> None:
+        """Let the stack outlive the process that started it."""
+        self.call("keep")
+        write_atomically(self.file, json.dumps({**(self._document() or {}), "runner": 0}))
 
     def call(self, op: str, **arguments: Any) -> Any:
         """Ask the supervisor.
@@ -195,13 +201,17 @@ class Control:
         self._read = None
 
     @contextlib.contextmanager
-    def changing(self) -> Iterator[None]:
-        """Hold the stack's lock while changing several things of it."""
+    def changing(self, *, wait: bool = True) -> Iterator[bool]:
+        """Hold the stack's lock while changing several things of it; False when another has it, without ``wait``."""
         self.place.mkdir(parents=True, exist_ok=True)
         lock = os.open(self.place / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
         finally:
             os.close(lock)
 
@@ -235,7 +245,8 @@ def sweep(state_dir: Path) -> Iterator[str]:
     """Remove what is left of embedded stacks whose supervisor was killed; yields the name of each."""
     for file in sorted((state_dir.absolute() / "stacks").glob(f"*/{FILE}")):
         control = Control(file.parent.name, state_dir)
-        with contextlib.suppress(StackError):
-            if not control.alive:
+        # One that is being started has no supervisor yet.
+        with control.changing(wait=False) as mine, contextlib.suppress(StackError):
+            if mine and not control.alive:
                 control.end()
                 yield control.project

@@ -177,13 +177,15 @@ class EmbeddedStack:
 
     def _start(self, described: Description) -> None:
         self._control.end()
-        folder = self._control.begin(keep=self._config.keep)
+        folder = self._control.begin()
         site = placed(described, self.project, folder, self._config.keep, FreePorts(ports_of(self._config.state_dir)))
         if any(volume.size for volume in site.volumes.values()):
             site = self._limited(site)
         self._control.write(site)
         Starter(self._control, site).start_all(described.settings.healthy_within)
         self._begin()
+        if self._config.keep:
+            self._control.keep()
 
     def _limited(self, site: Site) -> Site:
         """Give volumes their fixed size where the kernel lets us; the site with what came of it."""

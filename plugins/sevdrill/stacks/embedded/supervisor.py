@@ -2,7 +2,7 @@
 
 It starts, freezes and kills them, one request at a time, over a socket in the stack's folder. It lives in a session of
 its own and ends, with all that it started and the folder itself, when it is told to, and by itself when the runner with
-the given id dies (0: there is none, the stack stays up). Should it be killed, the kernel kills its children with it.
+the given id dies, unless it was told that the stack stays up. Should it be killed, the kernel kills its children, too.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ class Supervisor:
         self._children: dict[str, _Child] = {}
         self._holder = 0
         self._done = False
+        self.kept = False
+        """Whether it is to outlive the runner."""
+        self.told = False
+        """Whether it is to end."""
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked; an error is an answer, too."""
@@ -122,6 +126,9 @@ class Supervisor:
         if not self._holder:
             self._holder = _hold(sizes)
         return self._holder
+
+    def _do_keep(self) -> None:
+        self.kept = True
 
     def _do_end(self) -> None:
         self.end()
@@ -264,7 +271,7 @@ def main(arguments: list[str]) -> int:
     wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGTERM, lambda *_: supervisor.end())
+    signal.signal(signal.SIGTERM, lambda *_: setattr(supervisor, "told", True))
     os.chdir(folder)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind("control")  # relative: the path of a socket must be short
@@ -275,14 +282,16 @@ def main(arguments: list[str]) -> int:
     sys.stdout.close()
     os.dup2(os.open("supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), 1)
     try:
-        while not supervisor.done:
+        while not supervisor.done and not supervisor.told:
             ready = select.select(watched, [], [], 0.5)[0]
             if wake in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake, 4096)
                 supervisor.reap()
-            if not alive(ready):
+            if not supervisor.kept and not alive(ready):
                 break
+            if supervisor.kept:
+                watched[:] = [listener, wake]  # or the end of the runner would be news for ever
             if listener in ready:
                 _serve(listener.accept()[0], supervisor)
     finally:
@@ -292,8 +301,6 @@ def main(arguments: list[str]) -> int:
 
 def _watch(runner: int, watched: list[Any]) -> Any:
     """What tells from the descriptors that are ready whether the runner lives."""
-    if not runner:
-        return lambda ready: True
     try:
         pidfd = os.pidfd_open(runner)
     except ProcessLookupError:
