@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from drill_root import wait_for
-from embedded_root import SMALL, SmallPlace, processes
+from embedded_root import CONFTEST, SMALL, EmbeddedRoot, SmallPlace, processes
 
 from sevdrill.ports import Lifecycle
 
@@ -105,6 +105,38 @@ def test_a_stack_that_is_to_stay_up_goes_with_a_runner_that_dies_before_it_is_up
     process.communicate()
     wait_for(lambda: place.left() == [], f"nothing to be left: {place.left()}", AT_ONCE)
     wait_for(lambda: place.journals() == [], "the watchdog to close the journal", 20)
+
+
+def test_backends_of_postgresql_do_not_outlive_the_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = EmbeddedRoot(tmp_path)
+    conftest = tmp_path / "conftest.py"
+    conftest.write_text(conftest.read_text(encoding="utf-8") + CONFTEST, encoding="utf-8")
+    temporary, mark = tmp_path / "tmp", tmp_path / "mark"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setenv("MARK", f"steady {mark}")
+    path = root.drill("database-down.yml")
+    # A stack of its own: one with a name would stay up.
+    process = root.start(path, "--drill-project", "")
+    wait_for(lambda: mark.exists() or process.poll() is not None, "users who are served", 60)
+    assert process.poll() is None, process.communicate()[0]
+    [data] = temporary.glob("sevdrill-*")
+    # They overwrite their environment, and each has a session of its own; their postmaster names the folder.
+    [postmaster] = [
+        pid
+        for pid, command in processes(str(data)).items()
+        if command.startswith("postgres ") or "/postgres " in command
+    ]
+    backends = [int(pid) for pid in Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()]
+    assert len(backends) > 5
+    process.kill()
+    wait_for(
+        lambda: not data.exists() and not any(Path(f"/proc/{pid}").exists() for pid in (postmaster, *backends)),
+        "everything to be gone",
+        AT_ONCE,
+    )
+    process.communicate()
+    wait_for(lambda: root.journals() == [] and processes(str(temporary)) == {}, "the watchdog to end", 20)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -74,6 +74,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Alerts).serve_f
 DRILL = """
 drill: Web down
 severity: SEV-2
+blast_radius: {replicas: 100%}
 steady_state:
   hold: 300ms
   probes: [{probe: http, url: "http://web:8080/", status: "200", timeout: 1s}]
@@ -132,6 +133,7 @@ class SmallPlace:
         (folder / "watch.py").write_text(WATCH)
         (folder / "conftest.py").write_text(CONFTEST)
         ini = ["[tool.pytest]", "strict = true", 'addopts = ["-p", "no:cacheprovider"]', 'drill_patience = "3s"']
+        ini += ['drill_blast_radius = "replicas=100%"']
         ini += ['drill_stack = ["docker-compose.yml"]', 'drill_stack_kind = "embedded"', ""]
         (folder / "pyproject.toml").write_text("\n".join(ini))
         self.compose(SMALL)
