@@ -28,9 +28,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     (folder / "drills").mkdir()
     for name in DRILLS:
         text = (PROJECT / "drills" / name).read_text(encoding="utf-8")
-        # As they are, but for the time that good must last, and that nothing must happen.
-        text = re.sub(r"\.\./fixtures", str(PROJECT / "fixtures"), text)
-        text = re.sub(r"\bfor: 20s", "for: 5s", text)
+        # As they are, but for how long it must be good, and how long nothing may happen.
+        for pattern, quicker in (
+            (r"\.\./fixtures", str(PROJECT / "fixtures")),
+            (r"\bfor: 20s", "for: 5s"),
+            (r"(\bhold\b\W+)3s", r"\g<1>1s"),
+            (r"(\bover\b\W+)5s", r"\g<1>3s"),
+        ):
+            text = re.sub(pattern, quicker, text)
         (folder / "drills" / name).write_text(text, encoding="utf-8")
     stack = json.dumps([str(PROJECT / "docker-compose.drill.yml")])
     ini = ["[tool.pytest]", "strict = true", 'addopts = ["-p", "no:cacheprovider", "--import-mode=importlib"]']
