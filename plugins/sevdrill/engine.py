@@ -158,7 +158,11 @@ class Engine:
             self._wait(lambda: self._beside is None or not self._beside.is_alive(), math.inf)
             self._phase("recover")
             at_least = scenario.steady_state.hold + self.settings.recovery
-            self._has_recovered = self._wait(self._watch.held, max(self._remaining(), at_least))
+            # Of what was cured a moment ago, the probes may not have seen yet that it was broken: look at least `hold`.
+            held_from = self.timeline.now() + scenario.steady_state.hold
+            self._has_recovered = self._wait(
+                lambda: self.timeline.now() >= held_from and self._watch.held(), max(self._remaining(), at_least)
+            )
         self._phase("close")
         self._steps("close", scenario.close)
         self._phase("verify")

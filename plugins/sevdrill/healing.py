@@ -19,7 +19,7 @@ from sevdrill.journal import JournalFile, append, journal_files, locked
 from sevdrill.undo import relieve, settle
 
 if TYPE_CHECKING:
-    from sevdrill.stacks.compose import ComposeStack
+    from sevdrill.stacks.choice import Stack
 
 __all__ = ["heal", "heal_all", "overdue", "start_watchdog"]
 
@@ -50,10 +50,10 @@ def start_watchdog(path: Path, state_dir: Path) -> subprocess.Popen[bytes]:
     return watchdog
 
 
-def _attach(journal: JournalFile, clock: Clock) -> ComposeStack:
-    from sevdrill.stacks.compose import ComposeStack
+def _attach(journal: JournalFile, clock: Clock) -> Stack:
+    from sevdrill.stacks.choice import attach
 
-    return ComposeStack.attach(journal.stack, clock)
+    return attach(journal.stack, clock)
 
 
 def heal_all(state_dir: Path, clock: Clock) -> Iterator[str]:

@@ -138,8 +138,8 @@ def make_plan(scenario: Scenario, policy: Policy, ports: Ports, replicas: Mappin
     missing: dict[str, str] = {}
     for title, port in _needs(scenario, checks):
         if port not in ports and port not in brought:
-            missing.setdefault(port.__name__, title)
+            missing.setdefault(port.__name__, f"(for: {title}){ports.why_not(port)}")
     if missing:
-        wanted = "; ".join(f"{name} (for: {title})" for name, title in sorted(missing.items()))
+        wanted = "; ".join(f"{name} {said}" for name, said in sorted(missing.items()))
         raise Unsupported(f"this stack lacks {wanted}; it has {', '.join(ports.names)}")
     return Plan(scenario, policy, targets_of(scenario, policy), checks, hits(scenario, replicas or {}))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sevdrill.state import PLAN, STATE, SUMMARY, State
+from sevdrill.state import KIND, PLAN, STATE, SUMMARY, State
 
 if TYPE_CHECKING:
     from sevdrill.fixtures import PythonDrill, RunningStack
@@ -36,6 +36,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Options and ini keys, all beginning with ``drill``."""
     group = parser.getgroup("sevdrill", "incident drills")
     group.addoption("--drill-policy", default="", metavar="NAME|FILE", help="severity policy (default: sop-001)")
+    group.addoption(
+        "--drill-stack",
+        dest="drill_stack_kind",
+        default="",
+        metavar="auto|compose|embedded",
+        help="containers, or child processes; auto (default): Compose where an engine answers, else embedded",
+    )
     group.addoption(
         "--drill-keep", action="store_true", help="leave the stack up after the run, and use it again the next time"
     )
@@ -62,6 +69,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "drill_stack", "Compose files of the stack under drill", type="args", default=["docker-compose.drill.yml"]
     )
+    parser.addini("drill_stack_kind", "kind of stack: auto, compose or embedded", default="auto")
     parser.addini("drill_runs", "where reports go, relative to the root", default="drill-runs")
     parser.addini("drill_blast_radius", "the most that a drill may hit, such as services=2,replicas=100%", default="")
     parser.addini("drill_max_limit", "the longest that a drill may take", default="30m")
@@ -117,7 +125,7 @@ def _headline(state: State) -> str:
         policy = state.policy.policy
     except Exception as error:  # said again, in full, where it matters
         policy = str(error).partition("\n")[0]
-    return f"sevdrill: policy {policy}; stack {files} (Docker Compose){'; dry run' if state.dry_run else ''}"
+    return f"sevdrill: policy {policy}; stack {files} ({state.stack_kind}){'; dry run' if state.dry_run else ''}"
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -179,8 +187,14 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     drills = any(item.get_closest_marker("drill") for item in session.items)
     if not drills or session.config.option.collectonly:
         return (yield)
+    from sevdrill.errors import UsageError
     from sevdrill.shield import Shield
 
+    if not state.dry_run:
+        try:
+            state.choice  # noqa: B018 - a run that must not choose by itself ends here, before anything is started
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
     state.shield = Shield()
     state.terminal_fd = _terminal(session.config)
     with state.shield.installed():
@@ -220,7 +234,15 @@ def _terminal(config: pytest.Config) -> int | None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Every xdist worker writes into the one folder of the run."""
-    node.workerinput[SUMMARY] = str(node.config.stash[STATE].run_folder)
+    state = node.config.stash[STATE]
+    node.workerinput[SUMMARY] = str(state.run_folder)
+    if state.announced:
+        from sevdrill.errors import UsageError
+
+        try:
+            node.workerinput[KIND] = state.choice.kind
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -403,21 +403,26 @@ class Evidence(Protocol):
 class Ports:
     """The capabilities that are at hand in a run, looked up by their Protocol: ``ports[Lifecycle]``."""
 
-    def __init__(self, ports: Mapping[type, object]) -> None:
-        self._ports = dict(ports)
+    def __init__(self, ports: Mapping[type, object], why_not: Mapping[type, str] | None = None) -> None:
+        """``why_not`` says of capabilities that are missing why that is so, where it can be said."""
+        self._ports, self._why_not = dict(ports), dict(why_not or {})
 
     def __getitem__(self, port: type[P]) -> P:
         try:
             return self._ports[port]  # type: ignore[return-value]  # the mapping is from a Protocol to its implementation
         except KeyError:
-            raise Unsupported(f"this stack has no capability {port.__name__}") from None
+            raise Unsupported(f"this stack has no capability {port.__name__}{self.why_not(port)}") from None
 
     def __contains__(self, port: type) -> bool:
         return port in self._ports
 
     def with_(self, ports: Mapping[type, object]) -> Ports:
         """These ports and more."""
-        return Ports({**self._ports, **ports})
+        return Ports({**self._ports, **ports}, self._why_not)
+
+    def why_not(self, port: type) -> str:
+        """Why a capability is missing, to be put behind its name; empty where nothing is known of that."""
+        return f" ({self._why_not[port]})" if port in self._why_not else ""
 
     @property
     def names(self) -> list[str]:

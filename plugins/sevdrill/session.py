@@ -36,7 +36,7 @@ from sevdrill.reports.summary import summary
 from sevdrill.scenario import BlastRadius, Kinds, Scenario, scenario_model
 from sevdrill.severity import Policy, load_policy
 from sevdrill.shield import Shield
-from sevdrill.stacks.compose import ComposeConfig, ComposeStack
+from sevdrill.stacks.choice import Stack, choose, make
 from sevdrill.timeline import Interval, Line, RunLine, Timeline, TimelineWriter
 from sevdrill.units import Duration
 
@@ -54,6 +54,8 @@ class Options:
     policy: str = "sop-001"
     project: str = ""
     """Name of the stack to use, and to leave up; a fresh one when empty."""
+    stack_kind: str = "auto"
+    """``compose``, ``embedded``, or ``auto``: Compose where an engine answers."""
     allow_remote: str | None = None
     """Host of the container engine of another machine that may be used; by default none may."""
     keep: bool = False
@@ -169,7 +171,7 @@ class DrillSession:
 
     def __post_init__(self) -> None:
         self.policy = load_policy(self.options.policy)
-        self._stack: ComposeStack | None = None
+        self._stack: Stack | None = None
         self._journal: Journal | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._lock: int | None = None
@@ -202,7 +204,7 @@ class DrillSession:
                     drill=scenario.drill,
                     severity=scenario.severity,
                     policy=self.options.policy,
-                    stack=f"compose, project {stack.project}",
+                    stack=stack.title,
                     wall=self.clock.wall().isoformat(timespec="milliseconds"),
                     file=str(loaded.path),
                     scenario=scenario.dump(),
@@ -271,7 +273,7 @@ class DrillSession:
         return self._stack.settings.entry
 
     @property
-    def stack(self) -> ComposeStack:
+    def stack(self) -> Stack:
         """The stack, which is started when no drill has begun it yet.
 
         One that is there is given as it is, broken or not: to bring it up in the middle of a drill would cure it.
@@ -293,10 +295,9 @@ class DrillSession:
         return make_plan(loaded.scenario, self.policy, self._planned.ports(), self._replicas)
 
     @cached_property
-    def _planned(self) -> ComposeStack:
+    def _planned(self) -> Stack:
         """The stack as its files have it; nothing of it is started."""
-        config = ComposeConfig(self.options.stack_files, "sevdrill-plan", self.options.state_dir)
-        return ComposeStack(config, self.clock, allow_remote=self.options.allow_remote)
+        return self._make("sevdrill-plan")
 
     @cached_property
     def _replicas(self) -> dict[str, int]:
@@ -308,7 +309,7 @@ class DrillSession:
 
     # -- the stack ----------------------------------------------------------------------------------------------------
 
-    def _ready_stack(self) -> ComposeStack:
+    def _ready_stack(self) -> Stack:
         if self._broken is not None:
             # What stopped the first drill would stop every other, minutes later each.
             raise self._broken
@@ -322,14 +323,13 @@ class DrillSession:
             self._broken = StackError(f"sevdrill's own files cannot be written ({error}); look at the folder {where}")
             raise self._broken from None
 
-    def _start(self) -> ComposeStack:
+    def _start(self) -> Stack:
         if self._stack is None:
             for line in heal_all(self.options.state_dir, self.clock):
                 self.say(f"healed what an earlier run left: {line}")
             project = self._project()
             self._lock_stack(project)
-            config = ComposeConfig(self.options.stack_files, project, self.options.state_dir)
-            stack = ComposeStack(config, self.clock, allow_remote=self.options.allow_remote)
+            stack = self._make(project)
             # Before anything is started: what is started must not outlive us unnoticed.
             run = f"{self.run_folder.name}-{os.getpid()}"
             with self.shield.shielded():
@@ -343,6 +343,14 @@ class DrillSession:
         if not self._stack.is_up():
             self._stack.up()
         return self._stack
+
+    def _make(self, project: str) -> Stack:
+        options = self.options
+        kind = options.stack_kind
+        if kind == "auto":
+            kind = choose(kind, options.stack_files, options.allow_remote).kind
+        files, remote = options.stack_files, options.allow_remote
+        return make(kind, files, project, options.state_dir, self.clock, keep=self._stays, remote=remote)
 
     def _project(self) -> str:
         if self.options.project:
@@ -395,7 +403,7 @@ class DrillSession:
             if lock is not None:
                 os.close(lock)
 
-    def _take_down(self, stack: ComposeStack) -> None:
+    def _take_down(self, stack: Stack) -> None:
         self._unhealed = True
         stack.down()
         self._unhealed = False

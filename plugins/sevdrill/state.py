@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from sevdrill.session import DrillSession
     from sevdrill.severity import Policy
     from sevdrill.shield import Shield
+    from sevdrill.stacks.choice import Choice
     from sevdrill.units import Duration
 
-__all__ = ["PLAN", "STATE", "SUMMARY", "State"]
+__all__ = ["KIND", "PLAN", "STATE", "SUMMARY", "State"]
 
 STATE: pytest.StashKey[State] = pytest.StashKey()
 SUMMARY = "sevdrill"
 """What a drill's summary is called on a test report, and the run's folder in what xdist gives its workers."""
+KIND = "sevdrill_stack"
+"""The kind of stack in what xdist gives its workers."""
 PLAN = "sevdrill_plan"
 """What the page of a dry run is called on a test report."""
 
@@ -51,6 +54,7 @@ class State:
         self._limits: dict[str, dict[str, float]] = {}
         self._markers: set[str] = set()
         self._run_folder: Path | None = None
+        self._choice: Choice | None = None
 
     def option(self, name: str) -> Any:
         """A value from the command line, or else from the ini file."""
@@ -110,7 +114,7 @@ class State:
             UsageError: a file is not there, or is no Compose file.
         """
         if self._services is None:
-            from sevdrill.stacks.compose import service_names
+            from sevdrill.stacks.files import service_names
 
             self._services = service_names(self.stack_files)
         return self._services
@@ -145,6 +149,44 @@ class State:
     @property
     def stack_files(self) -> tuple[Path, ...]:
         return tuple(self.config.rootpath / name for name in self.config.getini("drill_stack"))
+
+    @property
+    def choice(self) -> Choice:
+        """Which kind of stack this run uses, found out once: it may ask a container engine.
+
+        Raises:
+            UsageError: there is no such kind, or in CI nobody chose.
+        """
+        if self._choice is None:
+            from sevdrill.stacks.choice import Choice, choose
+
+            given = getattr(self.config, "workerinput", {}).get(KIND)
+            # The controller chose for all of its workers.
+            self._choice = (
+                Choice(given, "")
+                if given
+                else choose(self.option("stack_kind"), self.stack_files, self.config.getoption("drill_allow_remote"))
+            )
+        return self._choice
+
+    @property
+    def stack_kind(self) -> str:
+        """Which kind of stack, why, and what in it is not the real thing; in a few words, for people."""
+        from sevdrill.errors import SevdrillError
+
+        try:
+            choice = self.choice
+            if choice.kind == "compose":
+                return f"Docker Compose: {choice.why}"
+            from sevdrill.stacks.embedded.reading import stand_ins
+
+            said = [f"embedded, child processes: {choice.why}"]
+            missing = stand_ins(self.stack_files)
+            if missing:
+                said.append(f"not installed, so something small stands in: {', '.join(missing)}")
+            return "; ".join(said)
+        except SevdrillError as error:  # said again, in full, where it matters
+            return str(error).partition("\n")[0]
 
     @property
     def run_folder(self) -> Path:
@@ -195,6 +237,7 @@ class State:
                 patience=self.duration("drill_patience"),
                 blast_radius=parse(self.option("blast_radius")),
                 max_limit=self.duration("drill_max_limit"),
+                stack_kind=self.choice.kind,
                 state_dir=self.config.rootpath / ".sevdrill",
                 worker=self.worker,
             )

@@ -16,7 +16,7 @@ from typing import Any
 
 from sevdrill.clock import SystemClock
 from sevdrill.ports import Release
-from sevdrill.stacks.compose import ComposeStack
+from sevdrill.stacks.choice import named
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +26,7 @@ import os
 import subprocess
 
 from sevdrill.faults import FAULTS
-from sevdrill.ports import Release
+from sevdrill.ports import Lifecycle, Release
 from sevdrill.session import DrillSession
 
 SABOTAGE = os.environ.get("SABOTAGE", "")
@@ -38,6 +38,9 @@ def sabotaged(self):
     kind, _, argument = SABOTAGE.partition(" ")
     if kind == "kill":
         subprocess.run(["docker", "kill", f"{stack.project}-{argument}-1"], check=True, capture_output=True)
+    elif kind == "end":
+        lifecycle = stack.ports()[Lifecycle]
+        lifecycle.kill(argument, [replica.name for replica in lifecycle.replicas(argument)])
     elif kind == "deploy":
         stack.ports()[Release].deploy("app", argument)
     return stack
@@ -156,7 +159,7 @@ class DrillRoot:
 
     def redeploy(self, release: str) -> None:
         """Bring the app back to a release, as it was before a test deployed another."""
-        stack = ComposeStack.named(self.project, self.folder / ".sevdrill", SystemClock())
+        stack = named(self.project, self.folder / ".sevdrill", SystemClock())
         stack.ports()[Release].deploy("app", release)
 
     # What the stack itself says, asked past every record of ours.

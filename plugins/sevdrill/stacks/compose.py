@@ -120,6 +120,11 @@ class ComposeStack:
         """Whether it was ever started from this folder, as far as that came."""
         return self._project.exists
 
+    @property
+    def title(self) -> str:
+        """What it is, in a few words, for the timeline."""
+        return f"compose, project {self.project}"
+
     def exists(self) -> bool:
         """Whether anything of it is there, running or not."""
         return bool(self._engine.containers(self.project))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit, urlunsplit
 
 from sevdrill.errors import NotRunning, StackError
-from sevdrill.ports import Address, ExecResult, Replica
+from sevdrill.ports import Address, Exec, ExecResult, Replica
 from sevdrill.stacks.engine import Container, tail
 from sevdrill.stacks.project import Project
 from sevdrill.stacks.settings import LedgerSettings
@@ -124,7 +124,7 @@ class ComposeLedgers:
 
     TIMEOUT = 30.0
 
-    def __init__(self, commands: ComposeExec, ledgers: dict[str, LedgerSettings]) -> None:
+    def __init__(self, commands: Exec, ledgers: dict[str, LedgerSettings]) -> None:
         self._commands, self._ledgers = commands, ledgers
 
     def rows(self, ledger: str) -> list[str]:

@@ -1,10 +1,13 @@
-"""Configuration of a Compose stack's services: the environment each revision gives them, and how one is rolled out."""
+"""Configuration of services: the environment each revision gives them, and how one is rolled out."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sevdrill.errors import StackError
@@ -12,21 +15,39 @@ from sevdrill.stacks.project import Project
 from sevdrill.stacks.replacing import replace_replicas
 from sevdrill.stacks.settings import meant
 
-__all__ = ["ComposeEnvironment"]
+__all__ = ["ComposeEnvironment", "Environments", "Variables"]
 
 Variables = dict[str, str | None]
 
 
-class ComposeEnvironment:
+class Environments(ABC):
     """Roll out environments, and remember them by number; their values stay in the stack's own folder."""
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
-        self._file = project.folder / "environments.jsonl"
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    @abstractmethod
+    def _given(self, service: str) -> Variables:
+        """What the service's replicas are to be given now."""
+
+    @abstractmethod
+    def _seen(self, service: str) -> dict[str, Callable[[Variables], bool]]:
+        """For each running replica, by its name, whether it has certain values."""
+
+    @abstractmethod
+    def _replace(self, service: str, variables: Variables, begun: Callable[[], None]) -> str:
+        """Replace every replica by one with these values; what went wrong, empty if nothing did.
+
+        ``begun`` is called once nobody else changes the stack, and before anything is changed.
+        """
+
+    def _value(self, text: str) -> str:
+        """A value as the stack's own files write it."""
+        return text
 
     def variables(self, service: str) -> list[str]:
         """Names of the variables that the service's files give it."""
-        return sorted(self._present(self._project.read(), service))
+        return sorted(self._given(service))
 
     def history(self, service: str) -> list[int]:
         """Revisions in the order in which they were rolled out, the present one last; 0 is how the stack started."""
@@ -36,13 +57,11 @@ class ComposeEnvironment:
         """The revision whose values each running replica really has, by replica name; -1 is none that is known."""
         known = {e["revision"]: e["variables"] for e in self._entries(service)}
         if not known:
-            known = {0: self._present(self._project.read(), service)}
-        engine, found = self._project.engine, {}
-        for container in self._project.containers(service):
-            if container.running:
-                has = dict(line.split("=", 1) for line in engine.inspect(container.id)["Config"]["Env"] if "=" in line)
-                match = [number for number, variables in known.items() if _matches(has, variables)]
-                found[container.name] = int(match[-1]) if match else -1
+            known = {0: self._given(service)}
+        found = {}
+        for replica, has in self._seen(service).items():
+            match = [number for number, variables in known.items() if has(variables)]
+            found[replica] = int(match[-1]) if match else -1
         return found
 
     def configure(self, service: str, changes: Mapping[str, str]) -> None:
@@ -51,14 +70,14 @@ class ComposeEnvironment:
         Raises:
             StackError: the service has no such variable, or its replicas could not be replaced.
         """
-        present = self._present(self._project.read(), service)
+        present = self._given(service)
         for name in changes:
             if name not in present:
                 raise StackError(
                     f'{service} has no variable "{name}"{meant(name, sorted(present))} '
                     f"(its environment has: {', '.join(sorted(present)) or 'none'})"
                 )
-        wanted: Variables = {**present, **{name: value.replace("$", "$$") for name, value in changes.items()}}
+        wanted: Variables = {**present, **{name: self._value(value) for name, value in changes.items()}}
         if wanted == present:
             return
         if not self._entries(service):
@@ -76,7 +95,7 @@ class ComposeEnvironment:
         entries = self._entries(service)
         variables = next((e["variables"] for e in entries if e["revision"] == revision), None)
         if variables is None and revision == 0 and not entries:
-            variables = self._present(self._project.read(), service)
+            variables = self._given(service)
         if variables is None:
             known = ", ".join(str(number) for number in self.history(service))
             raise StackError(f"{service} has no revision {revision} of its configuration (revisions: {known})")
@@ -87,22 +106,14 @@ class ComposeEnvironment:
         self._file.unlink(missing_ok=True)
 
     def _roll_out(self, service: str, revision: int, variables: Variables) -> None:
-        def change(entry: dict[str, Any]) -> None:
+        def begun() -> None:
             # Before the replicas: whoever has to undo it must know what there was.
             if self.history(service)[-1:] != [revision]:
                 self._append(service, revision, variables)
-            entry["environment"] = variables
 
-        trouble = replace_replicas(self._project, service, change)
+        trouble = self._replace(service, variables, begun)
         if trouble:
             raise StackError(f"revision {revision} of {service}'s configuration could not be rolled out: {trouble}")
-
-    def _present(self, document: Mapping[str, Any], service: str) -> Variables:
-        declared = document["services"][self._project.service(service).runs_as].get("environment") or {}
-        if isinstance(declared, list):
-            pairs = [str(line).partition("=") for line in declared]
-            return {name: value if equals else None for name, equals, value in pairs}
-        return {str(name): None if value is None else str(value) for name, value in declared.items()}
 
     def _entries(self, service: str) -> list[dict[str, Any]]:
         try:
@@ -123,6 +134,41 @@ class ComposeEnvironment:
         descriptor = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         with open(descriptor, "a", encoding="utf-8") as stream:  # noqa: PTH123 - from a descriptor
             stream.write(json.dumps(entry) + "\n")
+
+
+class ComposeEnvironment(Environments):
+    """The configuration of a Compose stack's services."""
+
+    def __init__(self, project: Project) -> None:
+        super().__init__(project.folder / "environments.jsonl")
+        self._project = project
+
+    def _given(self, service: str) -> Variables:
+        document = self._project.read()
+        declared = document["services"][self._project.service(service).runs_as].get("environment") or {}
+        if isinstance(declared, list):
+            pairs = [str(line).partition("=") for line in declared]
+            return {name: value if equals else None for name, equals, value in pairs}
+        return {str(name): None if value is None else str(value) for name, value in declared.items()}
+
+    def _seen(self, service: str) -> dict[str, Callable[[Variables], bool]]:
+        engine = self._project.engine
+        found: dict[str, Callable[[Variables], bool]] = {}
+        for container in self._project.containers(service):
+            if container.running:
+                has = dict(line.split("=", 1) for line in engine.inspect(container.id)["Config"]["Env"] if "=" in line)
+                found[container.name] = partial(_matches, has)
+        return found
+
+    def _replace(self, service: str, variables: Variables, begun: Callable[[], None]) -> str:
+        def change(entry: dict[str, Any]) -> None:
+            begun()
+            entry["environment"] = variables
+
+        return replace_replicas(self._project, service, change)
+
+    def _value(self, text: str) -> str:
+        return text.replace("$", "$$")
 
 
 def _matches(has: Mapping[str, str], variables: Variables) -> bool:

@@ -11,7 +11,7 @@ import yaml
 
 from sevdrill.errors import UsageError
 
-__all__ = ["given_names", "load_printed", "service_names"]
+__all__ = ["given_names", "load_printed", "loader", "service_names"]
 
 _Base: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -46,6 +46,9 @@ def _number(loader: Any, node: yaml.ScalarNode) -> int:
 
 _Loader.add_multi_constructor("!", _look_through)
 _Loader.add_constructor("tag:yaml.org,2002:int", _number)
+
+loader: type[Any] = _Loader
+"""The loader, for who wants the places of things as well."""
 
 
 def load_printed(text: str) -> dict[str, Any]:

@@ -11,11 +11,34 @@ from typing import Any
 from sevdrill.errors import StackError
 from sevdrill.stacks.engine import Engine
 
-__all__ = ["LoopbackPorts", "outside_ephemeral"]
+__all__ = ["FreePorts", "LoopbackPorts", "outside_ephemeral"]
 
 
-class LoopbackPorts:
-    """Picks fixed host ports outside what the kernel hands out by itself, and outside other drill stacks' ports."""
+class FreePorts:
+    """Picks host ports outside what the kernel hands out by itself, and outside those that are ``taken``."""
+
+    def __init__(self, taken: set[int]) -> None:
+        self._taken = taken
+        # Stacks that are started at the same moment begin at different places.
+        self._low, self._high = outside_ephemeral()
+        self._next = random.randrange(self._low, self._high)
+
+    def another(self) -> int:
+        """A port that is free now, and was not given before.
+
+        Raises:
+            StackError: none is free.
+        """
+        for _ in range(self._high - self._low):
+            candidate, self._next = self._next, self._next + 1 if self._next + 1 < self._high else self._low
+            if candidate not in self._taken and _free(candidate):
+                self._taken.add(candidate)
+                return candidate
+        raise StackError(f"no loopback port between {self._low} and {self._high} is free; take other stacks down")
+
+
+class LoopbackPorts(FreePorts):
+    """Picks fixed host ports outside other drill stacks' ports."""
 
     def __init__(self, engine: Engine, project: str, kept: Mapping[str, Any]) -> None:
         """``kept`` are services of a rewritten model whose ports are kept, by name."""
@@ -26,10 +49,7 @@ class LoopbackPorts:
             if "published" in port
         }
         # A stopped stack's ports are free now, and taken again when it is started.
-        self._taken = engine.fixed_ports(other_than=project) | set(self._kept.values())
-        # Stacks that are started at the same moment begin at different places.
-        self._low, self._high = outside_ephemeral()
-        self._next = random.randrange(self._low, self._high)
+        super().__init__(engine.fixed_ports(other_than=project) | set(self._kept.values()))
 
     def pick(self, service: str, port: int) -> int:
         """The loopback port for a container's port.
@@ -37,14 +57,7 @@ class LoopbackPorts:
         Raises:
             StackError: none is free.
         """
-        if (service, port) in self._kept:
-            return self._kept[service, port]
-        for _ in range(self._high - self._low):
-            candidate, self._next = self._next, self._next + 1 if self._next + 1 < self._high else self._low
-            if candidate not in self._taken and _free(candidate):
-                self._taken.add(candidate)
-                return candidate
-        raise StackError(f"no loopback port between {self._low} and {self._high} is free; take other stacks down")
+        return self._kept[service, port] if (service, port) in self._kept else self.another()
 
 
 def outside_ephemeral() -> tuple[int, int]:

@@ -1,7 +1,8 @@
-"""Network faults on a Compose stack: one Toxiproxy server stands before each proxied service."""
+"""Network faults: a Toxiproxy server stands before each proxied service."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
 from sevdrill.errors import StackError, Unsupported
@@ -10,18 +11,37 @@ from sevdrill.stacks.project import Project
 from sevdrill.stacks.rewrite import ServiceLayout
 from sevdrill.toxiproxy.client import Proxy, Toxic, ToxiproxyClient, ToxiproxyError, ToxiproxyWedged
 
-__all__ = ["ComposeProxies"]
+__all__ = ["ComposeProxies", "ToxiproxyProxies"]
 
 READY = 15.0
 """Seconds within which a proxy that was started must answer."""
 
 
-class ComposeProxies:
+class ToxiproxyProxies(ABC):
     """Toxics and switches of the proxies before a stack's services."""
 
-    def __init__(self, project: Project) -> None:
-        self._project = project
+    def __init__(self) -> None:
         self._clients: dict[int, ToxiproxyClient] = {}
+
+    @abstractmethod
+    def _layouts(self) -> Mapping[str, ServiceLayout]:
+        """Where every service of the stack is."""
+
+    @abstractmethod
+    def _layout(self, service: str) -> ServiceLayout:
+        """Where one is.
+
+        Raises:
+            StackError: the stack has no such service.
+        """
+
+    @abstractmethod
+    def restart(self, service: str) -> None:
+        """Start a service's proxy anew: all its ports accept connections, and it has no toxics.
+
+        Raises:
+            StackError: it did not answer in time.
+        """
 
     def set_toxic(
         self, service: str, name: str, kind: str, stream: str, toxicity: float, attributes: Mapping[str, int]
@@ -71,7 +91,7 @@ class ComposeProxies:
     def untouched(self) -> dict[str, str]:
         """What is not as it was started, by service: the proxies that do not answer, are down or have toxics."""
         found: dict[str, str] = {}
-        for service, layout in self._project.layout.services.items():
+        for service, layout in self._layouts().items():
             if not layout.proxy:
                 continue
             try:
@@ -85,18 +105,8 @@ class ComposeProxies:
                 found[service] = f"proxy {', '.join(bad)} is missing, down or has toxics"
         return found
 
-    def restart(self, service: str) -> None:
-        """Start a service's proxy anew: all its ports accept connections, and it has no toxics.
-
-        Raises:
-            StackError: it did not answer in time.
-        """
-        engine, container = self._project.engine, self._project.proxy(service)
-        if container is None:
-            raise StackError(f"the proxy of {service} has no container any more; take the stack down and up again")
-        engine.signal(container, "SIGKILL")
-        engine.ended(container, within=READY)
-        engine.start(container)
+    def _await(self, service: str) -> bool:
+        """Whether a proxy that was just started came to answer for every port of the service."""
         client, layout = self._at(service)
         wanted = {proxy["name"] for proxy in layout.upstreams(service)}
 
@@ -106,8 +116,7 @@ class ComposeProxies:
             except ToxiproxyError:
                 return False
 
-        if not wait_until(answers, within=READY, every=0.05):
-            raise StackError(f"the proxy of {service} ({container.name}) was restarted and does not answer")
+        return wait_until(answers, within=READY, every=0.05)
 
     def _mend(self, service: str, act: Callable[[ToxiproxyClient, ServiceLayout], None]) -> None:
         client, layout = self._at(service)
@@ -133,9 +142,38 @@ class ComposeProxies:
         return {str(port): present[f"{service}-{port}"] for port in layout.faulted}
 
     def _at(self, service: str) -> tuple[ToxiproxyClient, ServiceLayout]:
-        layout = self._project.service(service)
+        layout = self._layout(service)
         if not layout.proxy:
             raise Unsupported(f"no proxy stands before {service}; add x-sevdrill: {{proxies: {{{service}: []}}}}")
         if layout.api not in self._clients:
             self._clients[layout.api] = ToxiproxyClient("127.0.0.1", layout.api)
         return self._clients[layout.api], layout
+
+
+class ComposeProxies(ToxiproxyProxies):
+    """The proxies of a Compose stack: each is a container of its own."""
+
+    def __init__(self, project: Project) -> None:
+        super().__init__()
+        self._project = project
+
+    def _layouts(self) -> Mapping[str, ServiceLayout]:
+        return self._project.layout.services
+
+    def _layout(self, service: str) -> ServiceLayout:
+        return self._project.service(service)
+
+    def restart(self, service: str) -> None:
+        """Start a service's proxy anew: all its ports accept connections, and it has no toxics.
+
+        Raises:
+            StackError: it did not answer in time.
+        """
+        engine, container = self._project.engine, self._project.proxy(service)
+        if container is None:
+            raise StackError(f"the proxy of {service} has no container any more; take the stack down and up again")
+        engine.signal(container, "SIGKILL")
+        engine.ended(container, within=READY)
+        engine.start(container)
+        if not self._await(service):
+            raise StackError(f"the proxy of {service} ({container.name}) was restarted and does not answer")

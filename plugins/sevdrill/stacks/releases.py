@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sevdrill.clock import Clock
@@ -12,15 +13,49 @@ from sevdrill.stacks.project import Project
 from sevdrill.stacks.replacing import replace_replicas
 from sevdrill.stacks.settings import meant
 
-__all__ = ["ComposeReleases"]
+__all__ = ["ComposeReleases", "History"]
+
+
+class History:
+    """Which releases were deployed, in a file that outlives the run."""
+
+    def __init__(self, file: Path, clock: Clock) -> None:
+        self._file, self._clock = file, clock
+
+    def of(self, service: str) -> list[str]:
+        """The service's releases in the order in which they were deployed."""
+        return [entry["release"] for entry in self._entries() if entry["service"] == service]
+
+    def begin(self) -> None:
+        """Forget everything."""
+        self._file.unlink(missing_ok=True)
+
+    def append(self, service: str, release: str, image: str) -> None:
+        """Note a deployment."""
+        entry = {"service": service, "release": release, "image": image, "at": self._clock.wall().isoformat()}
+        with self._file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(entry) + "\n")
+
+    def _entries(self) -> list[dict[str, Any]]:
+        try:
+            lines = self._file.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        entries = []
+        for line in lines:
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                continue  # a line that was cut off when its writer was killed
+        return entries
 
 
 class ComposeReleases:
     """Deploy releases and remember in which order."""
 
     def __init__(self, project: Project, releases: Mapping[str, Mapping[str, str]], clock: Clock) -> None:
-        self._project, self._releases, self._clock = project, releases, clock
-        self._file = project.folder / "releases.jsonl"
+        self._project, self._releases = project, releases
+        self._history = History(project.folder / "releases.jsonl", clock)
 
     def releases(self, service: str) -> dict[str, str]:
         """Known releases of the service, each with its image."""
@@ -35,7 +70,7 @@ class ComposeReleases:
 
     def history(self, service: str) -> list[str]:
         """Releases in the order in which they were deployed, the present one last."""
-        return [entry["release"] for entry in self._entries() if entry["service"] == service]
+        return self._history.of(service)
 
     def deploy(self, service: str, release: str) -> None:
         """Replace every replica of the service by one of ``release``; again and again if need be.
@@ -55,7 +90,7 @@ class ComposeReleases:
         def change(entry: dict[str, Any]) -> None:
             entry["image"] = known[release]
             if self.history(service)[-1:] != [release]:
-                self._append(service, release, known[release])
+                self._history.append(service, release, known[release])
 
         trouble = replace_replicas(self._project, service, change)
         if trouble:
@@ -63,9 +98,9 @@ class ComposeReleases:
 
     def begin(self, images: Mapping[str, str]) -> None:
         """Start the history anew with the releases that the stack is started with; ``images`` by service."""
-        self._file.unlink(missing_ok=True)
+        self._history.begin()
         for service in self._releases:
-            self._append(service, self._name(service, images[service]), images[service])
+            self._history.append(service, self._name(service, images[service]), images[service])
 
     def _name(self, service: str, image: str) -> str:
         named = next((name for name, other in self._releases.get(service, {}).items() if other == image), None)
@@ -73,21 +108,3 @@ class ComposeReleases:
             return named
         _, colon, tag = image.rpartition("/")[2].rpartition(":")
         return tag if colon else "latest"
-
-    def _append(self, service: str, release: str, image: str) -> None:
-        entry = {"service": service, "release": release, "image": image, "at": self._clock.wall().isoformat()}
-        with self._file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
-
-    def _entries(self) -> list[dict[str, Any]]:
-        try:
-            lines = self._file.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return []
-        entries = []
-        for line in lines:
-            try:
-                entries.append(json.loads(line))
-            except ValueError:
-                continue  # a line that was cut off when its writer was killed
-        return entries

@@ -1,0 +1,315 @@
+"""The process that owns an embedded stack's processes: ``python -m sevdrill.stacks.embedded.supervisor FOLDER PID``.
+
+It starts, freezes and kills them, one request at a time, over a socket in the stack's folder. It lives in a session of
+its own and ends, with all that it started and the folder itself, when it is told to, and by itself when the runner with
+the given id dies, unless it was told that the stack stays up. Should it be killed, the kernel kills its children, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sevdrill.stacks.embedded import kernel, tree
+
+__all__ = ["main"]
+
+FAREWELL = 1.0
+"""Seconds that everything has to end in good order when the stack is taken down."""
+GONE = 5.0
+"""Seconds within which a killed process must be gone."""
+
+
+@dataclass
+class _Child:
+    """One replica: how it is started, and what became of it."""
+
+    spec: dict[str, Any]
+    pid: int = 0
+    """0 while it does not run."""
+    code: int | None = None
+    """How it ended the last time; negative where it was a signal."""
+    paused: bool = False
+    since: float = field(default_factory=time.time)
+    """When it began or ended, in seconds of the day."""
+
+
+class Supervisor:
+    """Owns the processes of one stack."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._children: dict[str, _Child] = {}
+        self._holder = 0
+        self._done = False
+        self.kept = False
+        """Whether it is to outlive the runner."""
+        self.told = False
+        """Whether it is to end."""
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Do what is asked; an error is an answer, too."""
+        try:
+            found = getattr(self, f"_do_{request.pop('op')}")(**request)
+        except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
+            return {"error": f"{error}" or type(error).__name__}
+        return {"ok": found}
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    def _do_list(self) -> dict[str, Any]:
+        self.reap()
+        return {
+            "holder": self._holder,
+            "replicas": {
+                name: {
+                    "pid": child.pid,
+                    "code": child.code,
+                    "paused": child.paused,
+                    "since": child.since,
+                    "release": child.spec.get("release", ""),
+                    "variables": child.spec.get("variables", ""),
+                }
+                for name, child in self._children.items()
+            },
+        }
+
+    def _do_start(self, name: str, spec: dict[str, Any] | None = None) -> None:
+        child = self._children.get(name)
+        if child is not None and child.pid:
+            return
+        if child is None or spec is not None:
+            child = self._children[name] = _Child(spec or {})
+        child.pid, child.code, child.paused, child.since = _spawn(child.spec), None, False, time.time()
+
+    def _do_signal(self, name: str, number: int) -> None:
+        child = self._children[name]
+        if child.pid:
+            tree.send([child.pid], number)
+
+    def _do_kill(self, name: str) -> None:
+        child = self._children[name]
+        if not child.pid:
+            return
+        below = tree.descendants(child.pid)
+        tree.kill(child.pid)
+        deadline = time.monotonic() + GONE
+        while child.pid or any(tree.started(pid) is not None for pid in below):
+            if time.monotonic() > deadline:
+                raise OSError(f"{name} was killed {GONE:g} s ago and still runs")
+            self.reap()
+            time.sleep(0.002)
+
+    def _do_freeze(self, name: str) -> None:
+        child = self._children[name]
+        if child.pid:
+            tree.freeze(child.pid)
+            child.paused = True
+
+    def _do_thaw(self, name: str) -> None:
+        child = self._children[name]
+        if child.pid:
+            tree.send([*tree.descendants(child.pid), child.pid], signal.SIGCONT)
+            child.paused = False
+
+    def _do_hold(self, sizes: dict[str, int]) -> int:
+        if not self._holder:
+            self._holder = _hold(sizes)
+        return self._holder
+
+    def _do_keep(self) -> None:
+        self.kept = True
+
+    def _do_end(self) -> None:
+        self.end()
+
+    # -- what happens by itself ---------------------------------------------------------------------------------------
+
+    def reap(self) -> None:
+        """Note who ended; what a replica leaves behind ends with it, as in a container."""
+        ended = False
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                break
+            for child in self._children.values():
+                if child.pid == pid:
+                    child.pid, child.code, child.paused = 0, os.waitstatus_to_exitcode(status), False
+                    child.since, ended = time.time(), True
+            if pid == self._holder:
+                self._holder = 0
+        if ended:
+            known = {child.pid for child in self._children.values()} | {self._holder}
+            for pid in tree.children().get(os.getpid(), ()):
+                if pid not in known:
+                    tree.kill(pid)
+
+    def end(self) -> None:
+        """End everything, in good order where it is quick, and remove the stack's folder."""
+        if self._done:
+            return
+        self._done = True
+        for child in self._children.values():
+            if child.pid:
+                tree.send([child.pid], child.spec.get("stop", signal.SIGTERM))
+                tree.send([*tree.descendants(child.pid), child.pid], signal.SIGCONT)
+        deadline = time.monotonic() + FAREWELL
+        while any(child.pid for child in self._children.values()) and time.monotonic() < deadline:
+            self.reap()
+            time.sleep(0.01)
+        deadline = time.monotonic() + GONE
+        while (left := tree.descendants(os.getpid())) and time.monotonic() < deadline:
+            tree.send(left, signal.SIGKILL)
+            self.reap()
+            time.sleep(0.005)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was ended."""
+        return self._done
+
+
+def _spawn(spec: dict[str, Any]) -> int:
+    """Start a program; returns its process id once it is the program that runs.
+
+    Raises:
+        OSError: it could not be started.
+    """
+    parent = os.getpid()
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _become(spec, parent, writer)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        trouble = pipe.read()
+    if trouble:
+        os.waitpid(pid, 0)
+        raise OSError(trouble.decode("utf-8", "replace"))
+    return pid
+
+
+def _become(spec: dict[str, Any], parent: int, writer: int) -> None:
+    """In the new process: become the program. Never returns."""
+    try:
+        os.setsid()
+        log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        null = os.open(os.devnull, os.O_RDONLY)
+        for source, target in ((null, 0), (log, 1), (log, 2)):
+            os.dup2(source, target)
+        for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        if spec.get("unprivileged"):
+            kernel.drop_privileges([spec["env"]["HOME"] + "/volumes", spec["env"]["TMPDIR"]])
+        os.chdir(spec["cwd"])
+        kernel.die_with_parent(parent)
+        os.execve(spec["argv"][0], spec["argv"], spec["env"])  # noqa: S606 - a program, no shell line
+    except BaseException as error:
+        os.write(writer, f"{spec['argv'][0]} cannot be started: {error}".encode())
+    finally:
+        os._exit(127)
+
+
+def _hold(sizes: dict[str, int]) -> int:
+    """Start the process that holds the volumes of a fixed size; returns its process id once they are there."""
+    parent = os.getpid()
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            kernel.hold_volumes(sizes)
+            kernel.die_with_parent(parent)
+            os.write(writer, b"held")
+            os.close(writer)
+            while True:
+                signal.pause()
+        except BaseException as error:
+            os.write(writer, str(error).encode())
+        finally:
+            os._exit(1)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        said = pipe.read().decode("utf-8", "replace")
+    if said != "held":
+        os.waitpid(pid, 0)
+        raise OSError(said or "the process that should hold the volumes ended")
+    return pid
+
+
+def _serve(connection: socket.socket, supervisor: Supervisor) -> None:
+    with connection, contextlib.suppress(OSError, ValueError):
+        connection.settimeout(5)
+        with connection.makefile("rb") as stream:
+            request = json.loads(stream.readline())
+        answer = supervisor.answer(request)
+        connection.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until the stack is to end."""
+    folder, runner = Path(arguments[0]), int(arguments[1])
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    kernel.adopt_orphans()
+    supervisor = Supervisor(folder)
+    # A signal wakes the loop below through this pipe, and does nothing else.
+    wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGTERM, lambda *_: setattr(supervisor, "told", True))
+    os.chdir(folder)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind("control")  # relative: the path of a socket must be short
+    listener.listen(64)
+    watched: list[Any] = [listener, wake]
+    alive = _watch(runner, watched)
+    print("ready", flush=True)  # noqa: T201 - what the runner waits for
+    sys.stdout.close()
+    os.dup2(os.open("supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), 1)
+    try:
+        while not supervisor.done and not supervisor.told:
+            ready = select.select(watched, [], [], 0.5)[0]
+            if wake in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(wake, 4096)
+                supervisor.reap()
+            if not supervisor.kept and not alive(ready):
+                break
+            if supervisor.kept:
+                watched[:] = [listener, wake]  # or the end of the runner would be news for ever
+            if listener in ready:
+                _serve(listener.accept()[0], supervisor)
+    finally:
+        supervisor.end()
+    return 0
+
+
+def _watch(runner: int, watched: list[Any]) -> Any:
+    """What tells from the descriptors that are ready whether the runner lives."""
+    try:
+        pidfd = os.pidfd_open(runner)
+    except ProcessLookupError:
+        return lambda ready: False
+    except (AttributeError, OSError):
+        return lambda ready: os.getppid() == runner
+    watched.append(pidfd)
+    return lambda ready: pidfd not in ready
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

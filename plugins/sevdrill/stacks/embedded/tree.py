@@ -1,0 +1,87 @@
+"""Trees of processes, as /proc shows them: what belongs to a replica, frozen, thawed and killed as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = ["children", "descendants", "freeze", "kill", "marked", "send", "started"]
+
+
+def _stat(pid: int) -> list[str] | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return text.rpartition(")")[2].split()  # the name before it may have spaces
+
+
+def started(pid: int) -> int | None:
+    """When a process began, in clock ticks since boot: with its id it is the same process. None when it is gone."""
+    fields = _stat(pid)
+    return None if fields is None or fields[0] in "ZX" else int(fields[19])
+
+
+def children() -> dict[int, list[int]]:
+    """Every process' children; what is dead and only not reaped yet is left out."""
+    found: dict[int, list[int]] = {}
+    for entry in _pids():
+        if (fields := _stat(entry)) is not None and fields[0] not in "ZX":
+            found.setdefault(int(fields[1]), []).append(entry)
+    return found
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+
+
+def descendants(pid: int) -> list[int]:
+    """The process' children, their children and so on, parents first; PostgreSQL's are in groups of their own."""
+    tree, found = children(), []
+    todo = list(tree.get(pid, ()))
+    while todo:
+        each = todo.pop()
+        found.append(each)
+        todo += tree.get(each, ())
+    return found
+
+
+def send(pids: Iterable[int], number: int) -> None:
+    """Send a signal to each; one that is gone is no error."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def freeze(pid: int) -> list[int]:
+    """Stop a process and all below it; parents first, until nothing new appears. Returns all of them."""
+    frozen = [pid]
+    send(frozen, signal.SIGSTOP)
+    while True:
+        new = [each for each in descendants(pid) if each not in frozen]
+        if not new:
+            return frozen
+        send(new, signal.SIGSTOP)
+        frozen += new
+
+
+def kill(pid: int) -> None:
+    """Kill a process and all below it. It is frozen first: a parent that lives would see its children die and act."""
+    everything = freeze(pid)
+    send([*everything[1:], pid], signal.SIGKILL)
+
+
+def marked(variable: str, value: str) -> list[int]:
+    """Processes that were started with this environment variable, as far as they can be looked into."""
+    wanted = f"{variable}={value}".encode()
+    found = []
+    for entry in _pids():
+        if entry == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            if wanted in Path(f"/proc/{entry}/environ").read_bytes().split(b"\0"):
+                found.append(entry)
+    return found

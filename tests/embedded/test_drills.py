@@ -1,0 +1,75 @@
+"""Every drill of the project on the embedded stack: passed, or skipped with the missing capability named."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from drill_root import PROJECT
+from embedded_root import processes
+
+pytestmark = pytest.mark.embedded
+
+DRILLS = sorted(path.name for path in (PROJECT / "drills").iterdir() if path.suffix in (".yml", ".py"))
+SKIPPED = {"database-unreachable.yml": "this stack lacks Networks (for: network.partition on db"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+    """One run of all drills, two stacks at once; the summaries by the drills' files, and what was printed."""
+    folder = tmp_path_factory.mktemp("drills")
+    (folder / "drills").mkdir()
+    for name in DRILLS:
+        text = (PROJECT / "drills" / name).read_text(encoding="utf-8")
+        # As they are, but for how long it must be good, and how long nothing may happen.
+        for pattern, quicker in (
+            (r"\.\./fixtures", str(PROJECT / "fixtures")),
+            (r"\bfor: 20s", "for: 5s"),
+            (r"(\bhold\b\W+)3s", r"\g<1>1s"),
+            (r"(\bover\b\W+)5s", r"\g<1>3s"),
+        ):
+            text = re.sub(pattern, quicker, text)
+        (folder / "drills" / name).write_text(text, encoding="utf-8")
+    stack = json.dumps([str(PROJECT / "docker-compose.drill.yml")])
+    ini = ["[tool.pytest]", "strict = true", 'addopts = ["-p", "no:cacheprovider", "--import-mode=importlib"]']
+    (folder / "pyproject.toml").write_text("\n".join([*ini, f"drill_stack = {stack}", ""]), encoding="utf-8")
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "drills", "--drill-stack", "embedded", "-n", "2", "-rs"],
+        cwd=folder,
+        env={**_environment(), "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    summaries = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("drill-runs/*/*/summary.json")]
+    assert list(temporary.glob("sevdrill-*")) == []
+    assert processes(str(temporary)) == {}
+    shutil.rmtree(temporary)
+    return {Path(each["file"]).name.partition("::")[0]: each for each in summaries}, done.stdout
+
+
+def _environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
+
+
+@pytest.mark.parametrize("name", DRILLS)
+def test_it_passes_or_says_what_is_missing(run: tuple[dict[str, Any], str], name: str) -> None:
+    summaries, printed = run
+    if name in SKIPPED:
+        assert SKIPPED[name] in printed, printed
+        assert name not in summaries
+        return
+    assert name in summaries, printed
+    assert summaries[name]["outcome"] == "passed", (summaries[name]["reasons"], printed)
+    assert summaries[name]["stack"].startswith("embedded, project ")

@@ -1,0 +1,91 @@
+"""Nothing is trusted that was not proved: a drill passes when all is right, and does not when one thing is broken.
+
+Everything here is real but for the containers: servers, fault, load, alert, and the sabotage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from embedded_root import EmbeddedRoot
+
+from sevdrill.ports import Lifecycle
+
+pytestmark = pytest.mark.embedded
+
+NAME = "database-down.yml"
+SHORT = (r"^limit: .*", "limit: 12s")
+
+
+def restart(root: EmbeddedRoot, service: str) -> None:
+    """Bring a service of the stack down and up."""
+    lifecycle = root.stack.ports()[Lifecycle]
+    names = [replica.name for replica in lifecycle.replicas(service)]
+    lifecycle.kill(service, names)
+    lifecycle.start(service, names)
+
+
+@contextmanager
+def without_alert(root: EmbeddedRoot, alert: str) -> Iterator[None]:
+    """The rule is there, but its alert has another name: the one that the drill waits for never fires."""
+    rules = root.data() / "own" / "prometheus-1" / "rules.yml"
+    before = rules.read_text(encoding="utf-8")
+    assert f"alert: {alert}\n" in before
+    rules.write_text(before.replace(f"alert: {alert}\n", "alert: Renamed\n"), encoding="utf-8")
+    restart(root, "prometheus")
+    try:
+        yield
+    finally:
+        rules.write_text(before, encoding="utf-8")
+        restart(root, "prometheus")
+
+
+def test_unsabotaged_it_passes(whole_stack: EmbeddedRoot) -> None:
+    result = whole_stack.run(whole_stack.drill(NAME))
+    assert result.outcome == "passed", result.output
+    assert result.code == 0
+    assert "embedded, child processes" in result.output
+
+
+def test_without_its_alert_rule_detection_fails(whole_stack: EmbeddedRoot) -> None:
+    path = whole_stack.drill(NAME, SHORT)
+    with without_alert(whole_stack, "DatabaseDown"):
+        result = whole_stack.run(path)
+    assert result.outcome == "failed", result.output
+    assert "detect: alert DatabaseDown" in result.reasons
+    assert "never fired" in result.reasons
+
+
+def test_without_its_runbook_step_nothing_recovers(whole_stack: EmbeddedRoot) -> None:
+    result = whole_stack.run(whole_stack.drill(NAME, (r"  - \{action: restart.*\n", ""), SHORT))
+    assert result.outcome == "failed", result.output
+    assert "never recovered" in result.reasons
+
+
+def test_a_fault_that_does_nothing_is_invalid(whole_stack: EmbeddedRoot) -> None:
+    result = whole_stack.run(whole_stack.drill(NAME), sabotage="no-op")
+    assert result.outcome == "invalid", result.output
+    assert "the fault had no effect" in result.reasons
+
+
+def test_writes_that_a_bad_release_loses_are_noticed(whole_stack: EmbeddedRoot) -> None:
+    path = whole_stack.drill(NAME)
+    try:
+        result = whole_stack.run(path, sabotage="deploy 1.0.0-lossy")
+    finally:
+        whole_stack.redeploy("1.0.0")
+    assert result.outcome == "failed", result.output
+    assert "acknowledged writes are lost" in result.reasons
+
+
+def test_a_dead_monitoring_is_invalid(whole_stack: EmbeddedRoot) -> None:
+    try:
+        result = whole_stack.run(
+            whole_stack.drill("quiet-day.yml", (r"for: 20s", "for: 5s")), sabotage="end alertmanager"
+        )
+    finally:
+        restart(whole_stack, "alertmanager")
+    assert result.outcome == "invalid", result.output
+    assert "monitoring" in result.reasons
