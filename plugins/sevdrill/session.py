@@ -31,8 +31,9 @@ from sevdrill.load import LoadGenerator
 from sevdrill.messages import Announcer
 from sevdrill.plan import Plan, make_plan
 from sevdrill.ports import Endpoints, Evidence, Load, Messages, Ports
-from sevdrill.reports.postmortem import postmortem
+from sevdrill.reports.case import Case
 from sevdrill.reports.summary import summary
+from sevdrill.reports.writing import write_reports
 from sevdrill.scenario import BlastRadius, Kinds, Scenario, scenario_model
 from sevdrill.severity import Policy, load_policy
 from sevdrill.shield import Shield
@@ -126,8 +127,8 @@ def review(folder: Path, kinds: Kinds | None = None) -> RunResult:
     scenario = _scenario_of(timeline, folder, kinds)
     verdict = judge(timeline, scenario, policy)
     result = RunResult(verdict, summary(verdict, timeline), folder)
+    result.summary.update(write_reports(Case(timeline, scenario, policy, verdict, folder)))
     (folder / "summary.json").write_text(json.dumps(result.summary, indent=2) + "\n", encoding="utf-8")
-    (folder / "postmortem.md").write_text(postmortem(timeline, scenario, policy, verdict), encoding="utf-8")
     return result
 
 
