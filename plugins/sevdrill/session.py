@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import itertools
 import json
 import os
@@ -32,6 +31,7 @@ from sevdrill.messages import Announcer
 from sevdrill.plan import Plan, make_plan
 from sevdrill.ports import Endpoints, Evidence, Load, Messages, Ports
 from sevdrill.reports.case import Case
+from sevdrill.reports.manifest import write_manifest
 from sevdrill.reports.summary import summary
 from sevdrill.reports.writing import write_reports
 from sevdrill.scenario import BlastRadius, Kinds, Scenario, scenario_model
@@ -41,7 +41,7 @@ from sevdrill.stacks.compose import ComposeConfig, ComposeStack
 from sevdrill.timeline import Interval, Line, RunLine, Timeline, TimelineWriter
 from sevdrill.units import Duration
 
-__all__ = ["DrillSession", "Options", "RunResult", "load_and_check", "rejudge", "review", "write_run_summary"]
+__all__ = ["DrillSession", "Options", "RunResult", "load_and_check", "rejudge", "review"]
 
 TIMELINE = "timeline.jsonl"
 
@@ -142,16 +142,7 @@ def _collect(ports: Ports, folder: Path, began: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "errors.txt").write_text(f"{error}\n", encoding="utf-8")
         files = [folder / "errors.txt"]
-    sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}" for file in sorted(files)]
-    (folder / "MANIFEST.sha256").write_text("\n".join(sums) + "\n", encoding="utf-8")
-
-
-def write_run_summary(folder: Path, drills: list[dict[str, Any]]) -> None:
-    """Write `summary.json`: every drill of a run."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "summary.json").write_text(
-        json.dumps({"version": 1, "drills": drills}, indent=2) + "\n", encoding="utf-8"
-    )
+    write_manifest(folder, files)
 
 
 def _slug(text: str) -> str:

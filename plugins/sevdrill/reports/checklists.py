@@ -15,7 +15,7 @@ from sevdrill.reports.case import Case, short, span
 from sevdrill.reports.logs import errors_in_logs
 from sevdrill.timeline import MessageLine
 
-__all__ = ["Item", "Ticked", "ticked"]
+__all__ = ["Item", "Ticked", "proof_of", "ticked"]
 
 
 @dataclass(frozen=True)
@@ -186,14 +186,15 @@ RULES: tuple[tuple[str, Callable[[_Facts], Finding]], ...] = (
 )
 
 
+def proof_of(case: Case, text: str) -> Finding:
+    """Whether the run proves an item of a checklist done, in the SOP's words, and by what."""
+    rule = next((find for words, find in RULES if re.search(words, text, re.IGNORECASE)), None)
+    return rule(_Facts(case)) if rule is not None else PEOPLE
+
+
 def ticked(case: Case) -> Iterator[Ticked]:
     """Every checklist that the SOP has for this severity."""
-    facts = _Facts(case)
     for checklist in case.policy.checklists_for(case.scenario.severity):
-        items = []
-        for text in checklist.items:
-            rule = next((find for words, find in RULES if re.search(words, text, re.IGNORECASE)), None)
-            done, proof = rule(facts) if rule is not None else PEOPLE
-            items.append(Item(text, done, proof))
+        items = tuple(Item(text, *proof_of(case, text)) for text in checklist.items)
         within = f"within {short(checklist.within)}" if checklist.within is not None else ""
-        yield Ticked(checklist.name, checklist.phase, case.policy.cited(checklist.source), within, tuple(items))
+        yield Ticked(checklist.name, checklist.phase, case.policy.cited(checklist.source), within, items)
