@@ -217,7 +217,7 @@ def test_a_page_that_cannot_be_drawn_fails_no_run(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("sevdrill.reports.html.report_page", broken)
     run = tmp_path / "run"
     summary = drill(run / "down")
-    assert "report.html could not be made: KeyError" in summary["trouble"][0]
+    assert "report.html of " in summary["trouble"][0]
     said = finish_run(run, [summary], tmp_path / "state", NOON)
     assert len(said) == 2
     assert (run / "summary.json").exists()

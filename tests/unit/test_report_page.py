@@ -9,12 +9,11 @@ import math
 import re
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from looked_at import LOG, case, with_load
 from made_up import DATABASE_DOWN, QUIET, ROLLBACK, incident, quiet, scenario
 
-from sevdrill.judge import judge
 from sevdrill.reports.case import Case
 from sevdrill.reports.checklists import ticked
 from sevdrill.reports.deciding import decisions
@@ -22,36 +21,9 @@ from sevdrill.reports.html import report_page
 from sevdrill.reports.logs import errors_in_logs
 from sevdrill.reports.plotting import POINTS, figure, thinned
 from sevdrill.severity import load_policy
-from sevdrill.timeline import Line, Note, Sample, Stopped, Timeline
+from sevdrill.timeline import Line, Note, Sample, Stopped
 
 DRILL = scenario(DATABASE_DOWN)
-LOG = """\
-2026-01-01T00:00:05.123456789Z error: before the fault, so it says nothing
-2026-01-01T00:00:11.000000001Z connection to db:5432 refused, attempt 1
-2026-01-01T00:00:12.000000001Z connection to db:5432 refused, attempt 2
-2026-01-01T00:00:13.000000001Z all is <b>well</b>
-not a line of an engine
-"""
-
-
-def with_load(lines: list[Line], failing: float) -> list[Line]:
-    """The same run, with the load's samples as the load probe writes them."""
-
-    def said(line: Line) -> Line:
-        if not (isinstance(line, Sample) and line.series.startswith("steady:1")):
-            return line
-        rate = 0.0 if line.ok else failing
-        why = f"{rate:.1%} of 40 requests failed, p95 {30 + 100 * rate:.0f} ms"
-        return line.model_copy(update={"value": rate, "why": why})
-
-    return [said(line) for line in lines]
-
-
-def case(lines: list[Line], folder: Path = Path("/nowhere"), policy: str = "sop-001", drill: Any = DRILL) -> Case:
-    timeline, chosen = Timeline(lines), load_policy(policy)
-    return Case(timeline, drill, chosen, judge(timeline, drill, chosen), folder)
-
-
 GOLDEN = {
     "passed": (incident(DRILL), "Everything that had to be proved was proved, in time: the stack recovered in 8 s."),
     "failed": (

@@ -123,7 +123,10 @@ class Case:
 
     def wall(self, at: float) -> dt.datetime:
         """Time of day of a moment of the run."""
-        return self.began + dt.timedelta(seconds=at)
+        try:
+            return self.began + dt.timedelta(seconds=at)
+        except OverflowError:  # a timeline that was changed by hand
+            return self.began
 
     @cached_property
     def zero(self) -> float:

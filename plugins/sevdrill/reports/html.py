@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from sevdrill.reports.checklists import ticked
 from sevdrill.reports.deciding import decisions
 from sevdrill.reports.logs import errors_in_logs
 from sevdrill.reports.plotting import POINTS, figure
+from sevdrill.reports.proposals import known_of_prometheus
 from sevdrill.timeline import StepLine
 
 __all__ = ["environment", "report_page"]
@@ -163,10 +163,10 @@ COMMON = 15.0
 
 def scrape_notes(case: Case) -> list[str]:
     """What makes detection on this stack faster than production's would be."""
+    known = known_of_prometheus(case)
     try:
-        known = json.loads((case.folder / "evidence" / "prometheus.json").read_text(encoding="utf-8"))
         scrape, evaluation = float(known["scrape_interval"]), float(known["evaluation_interval"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return []
     if "detected" not in case.verdict.marks or scrape >= COMMON:
         return []
