@@ -69,7 +69,7 @@ def trend_lines(entries: Mapping[str, Sequence[Entry]], blocks: str = BLOCKS) ->
 def polyline(values: Sequence[float | None], width: int = 160, height: int = 28) -> str:
     """The points of an SVG polyline; values that were not measured are left out."""
     known = [(n, value) for n, value in enumerate(values) if value is not None]
-    high = max((value for _, value in known), default=0.0) or 1.0
+    high = 1.2 * max((value for _, value in known), default=0.0) or 1.0
     step = (width - 6) / max(1, len(values) - 1)
     return " ".join(f"{3 + n * step:.1f},{height - 3 - value / high * (height - 6):.1f}" for n, value in known)
 

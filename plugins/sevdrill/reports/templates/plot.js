@@ -52,7 +52,8 @@
       limits.forEach((limit) => { limit.text = ""; });
     }
     await Plotly.react(place, data, layout, {responsive: true, displaylogo: false, scrollZoom: false,
-      modeBarButtonsToRemove: ["select2d", "lasso2d"]});
+      // Named one by one: none that sends data anywhere.
+      modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetScale2d"]]});
     const label = async () => {
       const axis = place._fullLayout.xaxis;
       range = axis.range.slice();
