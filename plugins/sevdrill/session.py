@@ -23,6 +23,7 @@ from sevdrill.clock import Clock, SystemClock
 from sevdrill.diagnostics import LoadedDrill, check_targets
 from sevdrill.engine import Engine, Settings
 from sevdrill.errors import Refused, RunError, SevdrillError, StackError
+from sevdrill.gathering import gather
 from sevdrill.healing import heal_all, start_watchdog
 from sevdrill.journal import Journal
 from sevdrill.judge import Verdict, judge
@@ -132,7 +133,7 @@ def review(folder: Path, kinds: Kinds | None = None) -> RunResult:
     return result
 
 
-def _collect(ports: Ports, folder: Path, began: float) -> None:
+def _collect(ports: Ports, folder: Path, began: float, now: float, root: Path) -> None:
     """Collect evidence since ``began`` (monotonic seconds), with a manifest of SHA-256 sums."""
     if Evidence not in ports:
         return
@@ -142,6 +143,7 @@ def _collect(ports: Ports, folder: Path, began: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "errors.txt").write_text(f"{error}\n", encoding="utf-8")
         files = [folder / "errors.txt"]
+    files += gather(ports, folder, now - began, root)
     write_manifest(folder, files)
 
 
@@ -216,7 +218,7 @@ class DrillSession:
                         f"could be undone. It is not used again; by hand: {stack.by_hand()}"
                     )
                 with self.shield.shielded():
-                    _collect(ports, folder / "evidence", began)
+                    _collect(ports, folder / "evidence", began, self.clock.now(), self.options.root)
         finally:
             with self.shield.shielded():
                 timeline.close()
