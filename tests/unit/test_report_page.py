@@ -20,6 +20,9 @@ from sevdrill.reports.deciding import decisions
 from sevdrill.reports.html import report_page
 from sevdrill.reports.logs import errors_in_logs
 from sevdrill.reports.plotting import POINTS, figure, thinned
+from sevdrill.reports.story import story
+from sevdrill.reports.summary import summary
+from sevdrill.reports.terminal import page, painted
 from sevdrill.severity import load_policy
 from sevdrill.timeline import Line, Note, Sample, Stopped
 
@@ -213,3 +216,54 @@ def test_without_plotly_the_page_says_how_to_get_the_plot(monkeypatch: pytest.Mo
     page = report_page(case(incident(DRILL)))
     assert "pip install plotly" in page
     assert 'id="figure"' not in page
+
+
+def test_the_story_of_what_failed_in_time_order(tmp_path: Path) -> None:
+    (tmp_path / "evidence").mkdir()
+    (tmp_path / "evidence" / "app.log").write_text(LOG, encoding="utf-8")
+    told = story(case(incident(DRILL, detected=50.0, mitigated=52.0, recovered=54.0), tmp_path))
+    logs = told.index("the logs say:")
+    assert told[0] == "    +0.0 s  injected: container.kill on db"
+    late = "   +30.0 s  !! expected by now: alert fires (detect, the drill); it came after 40 s"
+    assert told.index(late) < told.index("   +40.0 s  alert DatabaseDown fires")
+    assert told[logs - 1].endswith("Recovered") or "Recovered" in "".join(told[logs - 4 : logs])
+    assert told[logs + 1] == "    +1.0 s  app: connection to db:5432 refused, attempt 1 (2 times)"
+    times = [float(line.split()[0]) for line in told[:logs]]
+    assert times == sorted(times)
+    assert story(case(incident(DRILL))) == []
+
+
+def test_a_story_of_a_thousand_turns_is_short() -> None:
+    made = case(
+        [line for line in incident(DRILL, recovered=None) if not isinstance(line, Sample) or line.ok is not None]
+    )
+    flapping = [
+        line.model_copy(update={"ok": int(line.start * 5) % 2 == 0})
+        if isinstance(line, Sample) and line.series.startswith("steady:0")
+        else line
+        for line in made.timeline.lines
+    ]
+    told = story(case(flapping))
+    assert len(told) <= 24
+    assert any("more" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "has", "lacks"), [(-1, "", "+0.0 s"), (0, "+0.0 s", "checks:"), (1, "checks:", "")]
+)
+def test_quiet_and_verbose_mean_what_they_mean_in_pytest(verbosity: int, has: str, lacks: str) -> None:
+    made = case(incident(DRILL, detected=50.0, mitigated=52.0, recovered=54.0))
+    shown = "\n".join(page({**summary(made.verdict, made.timeline), "story": story(made)}, verbosity))
+    assert "FAILED: Database down" in shown
+    assert "detect: the limit is 30s" in shown
+    assert has in shown
+    assert not lacks or lacks not in shown
+
+
+def test_the_table_is_coloured_by_outcome_and_by_pytest_alone() -> None:
+    made = [
+        case(lines) for lines in (incident(DRILL), incident(DRILL, recovered=None), incident(DRILL, fault_on=False))
+    ]
+    lines = list(painted([summary(each.verdict, each.timeline) for each in made]))
+    assert [colour for _, colour in lines[:4]] == [{"bold": True}, {}, {"red": True}, {"yellow": True}]
+    assert not any("\x1b" in line for line, _ in lines)
