@@ -128,10 +128,10 @@ class _Figure:
                 )
         for probe in self.case.scenario.steady_state.probes:
             if isinstance(probe, LoadProbe):
-                if probe.error_rate is not None:
-                    self._limit("y", float(probe.error_rate.below) * 100, f"steady below {probe.error_rate.below}")
-                if probe.p95 is not None:
-                    self._limit("y2", float(probe.p95.below) * 1000, f"steady below {probe.p95.below}")
+                for axis, scale, limit in (("y", 100, probe.error_rate), ("y2", 1000, probe.p95)):
+                    bound = None if limit is None else limit.below or limit.above
+                    if bound is not None:
+                        self._limit(axis, float(bound) * scale, f"steady {limit}")
 
     def _limit(self, axis: str, value: float, text: str) -> None:
         line = {"color": "@target", "width": 1, "dash": "dot"}
