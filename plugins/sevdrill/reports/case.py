@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from sevdrill.judge import Outcome, TargetResult, Verdict
-from sevdrill.plan import alert_series, effect_series, steady_series
+from sevdrill.plan import alert_series, effect_series, steady_series, stop_series
 from sevdrill.ports import Load
 from sevdrill.probes import Probe
 from sevdrill.scenario import Scenario
@@ -159,14 +159,14 @@ class Case:
 
     @cached_property
     def probes(self) -> dict[str, Probe]:
-        """The probes of the steady state and of what users feel, by series."""
-        return {**steady_series(self.scenario), **effect_series(self.scenario)}
+        """The probes of the steady state, of what users feel, and of what ends the drill, by series."""
+        return {**steady_series(self.scenario), **effect_series(self.scenario), **stop_series(self.scenario)}
 
     def title(self, series: str) -> str:
         """A series in a few words."""
         kind, _, rest = series.partition(":")
         name = rest.partition(":")[2] or rest
-        words = {"steady": "steady", "effect": "users feel", "alert": "alert", "fault": "fault"}
+        words = {"steady": "steady", "effect": "users feel", "stop": "stop if", "alert": "alert", "fault": "fault"}
         return f"{words.get(kind, kind)}: {name}" if rest else kind
 
     @cached_property
@@ -244,7 +244,8 @@ class Case:
     def _changes(self) -> Iterator[Event]:
         # A probe that flaps a thousand times is no story: its first turns and its last one tell enough.
         for series, probe in self.probes.items():
-            good, what = ("is good", "is not good") if series.startswith("steady:") else ("is felt", "is not felt")
+            words = {"steady": ("is good", "is not good"), "effect": ("is felt", "is not felt")}
+            good, what = words.get(series.partition(":")[0], ("is so", "is not so"))
             turns = list(self.changes(series))[1:]
             shown = turns if len(turns) <= 6 else [*turns[:4], turns[-1]]
             for at, ok, why in shown:
