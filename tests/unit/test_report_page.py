@@ -224,7 +224,7 @@ def test_the_story_of_what_failed_in_time_order(tmp_path: Path) -> None:
     told = story(case(incident(DRILL, detected=50.0, mitigated=52.0, recovered=54.0), tmp_path))
     logs = told.index("the logs say:")
     assert told[0] == "    +0.0 s  injected: container.kill on db"
-    late = "   +30.0 s  !! expected by now: alert fires (detect, the drill); it came after 40 s"
+    late = "   +30.0 s  !! expected by now: alert fires (detect within 30 s, the drill); it came after 40 s"
     assert told.index(late) < told.index("   +40.0 s  alert DatabaseDown fires")
     assert told[logs - 1].endswith("Recovered") or "Recovered" in "".join(told[logs - 4 : logs])
     assert told[logs + 1] == "    +1.0 s  app: connection to db:5432 refused, attempt 1 (2 times)"
@@ -267,3 +267,36 @@ def test_the_table_is_coloured_by_outcome_and_by_pytest_alone() -> None:
     lines = list(painted([summary(each.verdict, each.timeline) for each in made]))
     assert [colour for _, colour in lines[:4]] == [{"bold": True}, {}, {"red": True}, {"yellow": True}]
     assert not any("\x1b" in line for line, _ in lines)
+
+
+STILL_NOT = '   +67.0 s  !! the end; still not: first response done (respond within 15 min, SOP-001, "Severity Levels")'
+LOST = {"no_lost_writes": {"attempted": 9, "acknowledged": 8, "found": 7, "lost": ["k"], "duplicated": []}}
+
+
+@pytest.mark.parametrize(
+    ("lines", "ends"),
+    [
+        (incident(DRILL, fault_on=False), "    +0.4 s  !! x: without effect"),
+        (incident(DRILL, healthy_before=False), "   -10.0 s  health is not good: bad"),
+        (
+            [line for line in incident(DRILL) if line.t < 13],
+            "    +2.8 s  !! the timeline ends here: the run was killed",
+        ),
+        (
+            incident(DRILL, reads=LOST),
+            "   +12.5 s  !! checked: no acknowledged write of orders is lost: broken: 1 of 8 acknowledged writes are lost: "
+            "k",
+        ),
+        (
+            incident(DRILL, mitigated=None, recovered=None),
+            STILL_NOT,
+        ),
+        (
+            incident(DRILL, mitigated=None, recovered=None),
+            "   +60.0 s  !! expected by now: mitigated (mitigate within 60 s, the drill); it never came",
+        ),
+    ],
+    ids=["no effect", "not healthy", "killed", "lost data", "never answered", "never mitigated"],
+)
+def test_golden_stories(lines: list[Line], ends: str) -> None:
+    assert ends in story(case(lines))

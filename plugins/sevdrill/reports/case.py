@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
+from sevdrill.checks import Result
 from sevdrill.judge import Outcome, TargetResult, Verdict
 from sevdrill.plan import alert_series, effect_series, steady_series, stop_series
 from sevdrill.ports import Load
@@ -23,6 +24,7 @@ from sevdrill.timeline import (
     Note,
     PageLine,
     PhaseLine,
+    ReadLine,
     Sample,
     StepLine,
     Stopped,
@@ -60,7 +62,7 @@ class Event:
     at: float
     """Seconds since the run began."""
     kind: str
-    """fault, alert, page, message, step, probe, mark, phase or note."""
+    """fault, alert, page, message, step, probe, check, mark or note."""
     text: str
     ok: bool | None = None
     """Whether it is as it should be; None where that is no question."""
@@ -200,7 +202,9 @@ class Case:
     @cached_property
     def events(self) -> list[Event]:
         """What happened, in time order: faults, alerts, pages, messages, steps, changes of probes, marks."""
-        found = [*self._lines(), *self._alerts(), *self._changes()]
+        found = [*self._lines(), *self._alerts(), *self._changes(), *self._checked()]
+        if not self.timeline.ended:
+            found.append(Event(self.end, "note", "the timeline ends here: the run was killed", False))
         for name, when in self.verdict.marks.items():
             found.append(Event(when.hi, "mark", MARKS.get(name, name)))
         return sorted(found, key=lambda event: event.at)
@@ -233,6 +237,13 @@ class Case:
                 case _:
                     pass
 
+    def _checked(self) -> Iterator[Event]:
+        reads = {line.check: line.t for line in self.timeline.of(ReadLine)}
+        for index, check in enumerate(self.verdict.checks):
+            if index in reads:
+                text = f"checked: {check.title}: {check.finding.result}: {check.finding.why}"
+                yield Event(reads[index], "check", text, check.finding.result is Result.HOLDS)
+
     def _alerts(self) -> Iterator[Event]:
         for series, detector in alert_series(self.scenario).items():
             fired = False
@@ -246,7 +257,10 @@ class Case:
         for series, probe in self.probes.items():
             words = {"steady": ("is good", "is not good"), "effect": ("is felt", "is not felt")}
             good, what = words.get(series.partition(":")[0], ("is so", "is not so"))
-            turns = list(self.changes(series))[1:]
+            turns = list(self.changes(series))
+            if turns and turns[0][1] is series.startswith("steady:"):
+                # It begins as it should be, which is nothing to tell.
+                turns = turns[1:]
             shown = turns if len(turns) <= 6 else [*turns[:4], turns[-1]]
             for at, ok, why in shown:
                 word = {True: good, False: what, None: "is unknown"}[ok]

@@ -42,6 +42,8 @@ def _happened(case: Case) -> Iterator[Event]:
             continue
         if event.kind == "mark" and event.text not in told_by_marks:
             continue
+        if event.kind == "check" and event.ok:
+            continue
         if event.text == MARKS["injected"]:
             what = ", ".join(fault.title for fault in case.scenario.inject)
             yield Event(event.at, "mark", f"injected: {what}")
@@ -60,8 +62,12 @@ def _expected(case: Case) -> Iterator[Event]:
         return
     for result in case.missed:
         mark = MARKS[LIMITS[result.target.key]].lower()
-        late = "it had not" if result.measured is None else f"it came after {short(result.measured.hi)}"
-        text = f"expected by now: {mark} ({result.target.key}, {result.target.source}); {late}"
-        at = min(case.zero + result.target.limit, case.end)
-        left = " (the run ended before)" if case.zero + result.target.limit > case.end else ""
-        yield Event(at, "expected", f"{text}{left}", False)
+        limit = f"{result.target.key} within {short(result.target.limit)}, {result.target.source}"
+        due = case.zero + result.target.limit
+        if result.measured is not None:
+            late = f"it came after {short(result.measured.hi)}"
+            yield Event(due, "expected", f"expected by now: {mark} ({limit}); {late}", False)
+        elif due <= case.end:
+            yield Event(due, "expected", f"expected by now: {mark} ({limit}); it never came", False)
+        elif case.verdict.outcome is Outcome.FAILED:
+            yield Event(case.end, "expected", f"the end; still not: {mark} ({limit})", False)
