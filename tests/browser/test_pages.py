@@ -120,5 +120,6 @@ def test_a_keyboard_reaches_everything(browser: webdriver.Chrome, run: Path) -> 
 def test_without_javascript_the_page_still_tells_everything(run: Path) -> None:
     page = (run / "failed" / "report.html").read_text(encoding="utf-8")
     assert "<noscript>" in page
+    assert "default-src 'none'" in page
     assert re.search(r"<script[^>]+src=|<link[^>]+href=\"http|url\(http", page) is None
     assert "What happened" in page

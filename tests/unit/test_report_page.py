@@ -270,6 +270,9 @@ def test_the_table_is_coloured_by_outcome_and_by_pytest_alone() -> None:
 
 
 STILL_NOT = '   +67.0 s  !! the end; still not: first response done (respond within 15 min, SOP-001, "Severity Levels")'
+LOST_WRITE = (
+    "   +12.5 s  !! checked: no acknowledged write of orders is lost: broken: 1 of 8 acknowledged writes are lost: k"
+)
 LOST = {"no_lost_writes": {"attempted": 9, "acknowledged": 8, "found": 7, "lost": ["k"], "duplicated": []}}
 
 
@@ -284,8 +287,7 @@ LOST = {"no_lost_writes": {"attempted": 9, "acknowledged": 8, "found": 7, "lost"
         ),
         (
             incident(DRILL, reads=LOST),
-            "   +12.5 s  !! checked: no acknowledged write of orders is lost: broken: 1 of 8 acknowledged writes are lost: "
-            "k",
+            LOST_WRITE,
         ),
         (
             incident(DRILL, mitigated=None, recovered=None),
