@@ -34,29 +34,31 @@ def overdue(history: History, now: dt.datetime) -> list[str]:
     ]
 
 
-def finish_run(folder: Path, drills: Sequence[dict[str, Any]], state_dir: Path | None, now: dt.datetime) -> list[str]:
+def finish_run(
+    folder: Path, drills: Sequence[dict[str, Any]], state_dir: Path, now: dt.datetime, *, record: bool = True
+) -> list[str]:
     """Write all that a run leaves besides its drills; lines that people must read.
 
-    ``state_dir`` holds the history; None: the history is left alone.
+    ``state_dir`` holds the history. Reports that are made again leave it as it is, and read it only (``record``).
     """
     said = [line for drill in drills for line in drill.get("trouble", ())]
     worse: list[str] = []
     entries: dict[str, Any] = {}
-    if state_dir is not None:
-        history = History(state_dir / HISTORY)
+    history = History(state_dir / HISTORY)
 
-        def keep() -> None:
-            nonlocal worse, entries
+    def look_back() -> None:
+        nonlocal worse, entries
+        if record:
             # Before this run's own follow-ups are there: what is overdue is from earlier runs.
             said.extend(overdue(history, now))
             history.record(folder.name, drills)
             history.follow(_follow_ups(folder.name, drills))
-            names = {drill["drill"] for drill in drills}
-            entries = {name: runs for name, runs in history.entries().items() if name in names}
-            worse = got_worse(entries, folder.name)
+        names = {drill["drill"] for drill in drills}
+        entries = {name: runs for name, runs in history.entries().items() if name in names}
+        worse = got_worse(entries, folder.name)
 
-        _try(keep, said)
-        said += [f"slower than usual: {line}" for line in worse]
+    _try(look_back, said)
+    said += [f"slower than usual: {line}" for line in worse]
     document = {"version": 1, "drills": list(drills), "worse": worse, "said": list(said)}
 
     def write() -> None:
@@ -67,7 +69,7 @@ def finish_run(folder: Path, drills: Sequence[dict[str, Any]], state_dir: Path |
     page = list(said)
     _try(lambda: _write(folder / "index.html", run_page(folder, drills, entries, page)), said)
     ci = os.environ.get("GITHUB_STEP_SUMMARY", "")
-    if ci and state_dir is not None:
+    if ci and record:
         _try(lambda: _append(Path(ci), step_summary(drills, page)), said)
     return said
 

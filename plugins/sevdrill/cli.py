@@ -183,8 +183,8 @@ def _report(options: argparse.Namespace) -> int:
         from sevdrill.clock import SystemClock
 
         summaries.sort(key=lambda drill: str(drill["began"]))
-        kept = options.state if options.record else None
-        for line in finish_run(options.folder.resolve(), summaries, kept, SystemClock().wall()):
+        now = SystemClock().wall()
+        for line in finish_run(options.folder.resolve(), summaries, options.state, now, record=options.record):
             print(line)
     return 0
 

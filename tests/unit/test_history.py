@@ -295,6 +295,9 @@ def test_trend_and_compare_from_the_command_line(tmp_path: Path, capsys: pytest.
     drill(tmp_path / "two" / "down", mitigated=30.0, recovered=32.0)
     for run in ("one", "two"):
         assert main(["report", str(tmp_path / run), "--record", "--state", state]) == 0
+    drill(tmp_path / "three" / "down")
+    assert main(["report", str(tmp_path / "three"), "--state", state]) == 0
+    assert "Over the last runs" in (tmp_path / "three" / "index.html").read_text(encoding="utf-8")
     assert main(["trend", "--state", state]) == 0
     assert "2 runs: PP" in capsys.readouterr().out
     assert main(["trend", "--prometheus", "--state", state]) == 0
