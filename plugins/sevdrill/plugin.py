@@ -335,6 +335,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
                 terminalreporter.section(f"{drill['outcome'].upper()}: {drill['drill']}", sep="_")
                 for line in page(drill, config.get_verbosity()):
                     terminalreporter.write_line(line)
+        terminalreporter.ensure_newline()
         terminalreporter.section("drills")
         for line, colour in painted(drills):
             terminalreporter.write_line(line, **colour)

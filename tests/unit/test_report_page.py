@@ -172,6 +172,8 @@ def test_decisions_show_the_sops_answer_and_the_numbers() -> None:
     assert any("100.0% of 40 requests failed" in number for number in severity.numbers)
     assert declared.agrees is False
     assert cure.answer == "rollback"
+    # Four of five requests fail and health fails with them: the window still holds requests of before.
+    assert decisions(case(with_load(incident(DRILL), 0.8), policy="playbook"))[0].answer == "SEV-1"
     mild = decisions(case(with_load(incident(DRILL), 0.2), policy="playbook"))[0]
     assert (mild.answer, mild.agrees) == ("SEV-2", False)
     release = scenario(ROLLBACK)
@@ -188,6 +190,21 @@ def test_log_lines_that_say_why_are_those_after_the_injection(tmp_path: Path) ->
         ("app", "connection to db:5432 refused, attempt 1", 2)
     ]
     assert lines[0].at == pytest.approx(11.0)
+
+
+def test_log_lines_are_told_by_service_in_their_own_words_and_without_the_proxies(tmp_path: Path) -> None:
+    folder = tmp_path / "evidence"
+    folder.mkdir()
+    states = [
+        {"name": "sevdrill-1-app--real-2", "service": "app", "proxy": False},
+        {"name": "sevdrill-1-app--proxy-1", "service": "app", "proxy": True},
+    ]
+    (folder / "containers.json").write_text(json.dumps(states), encoding="utf-8")
+    said = json.dumps({"level": "error", "replica": "x", "message": "no\nconnection"})
+    (folder / "sevdrill-1-app--real-2.log").write_text(f"2026-01-01T00:00:12Z {said}\n", encoding="utf-8")
+    (folder / "sevdrill-1-app--proxy-1.log").write_text(LOG, encoding="utf-8")
+    lines = errors_in_logs(case(incident(DRILL), tmp_path))
+    assert [(line.source, line.text) for line in lines] == [("app-2", "error: no connection")]
 
 
 def test_a_stack_that_scrapes_faster_than_production_says_so(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from sevdrill.checks import Result
 from sevdrill.conditions import DataHarm, What
 from sevdrill.decisions import Impact, Line, Situation, declare, remedy, severity_from_impact
+from sevdrill.plan import steady_series
+from sevdrill.ports import Load
 from sevdrill.reports.case import Case, short
 
 __all__ = ["Decision", "decisions", "impact_of"]
@@ -16,6 +18,8 @@ DOWN = 0.95
 """Share of failed requests from which on we call it a complete outage; the SOPs give no number."""
 CORE_DOWN = 0.5
 """Share of failed requests from which on we call the core down."""
+LOOK = 1.0
+"""Seconds for which the last look of a probe counts."""
 ERRORS = 0.01
 """Share of failed requests from which on there are errors to speak of, where the drill's steady state says no other."""
 
@@ -41,8 +45,10 @@ def impact_of(case: Case) -> tuple[Impact, tuple[str, ...]]:
     worst = case.worst
     if worst is not None:
         numbers.append(f"at worst {worst.error_rate:.1%} of {worst.requests} requests failed, p95 {short(worst.p95)}")
-        if worst.error_rate >= DOWN:
+        if _down(case):
             what.add("complete_outage")
+            if worst.error_rate < DOWN:
+                numbers.append("every probe of the steady state failed at the same time")
         elif worst.error_rate >= CORE_DOWN:
             what.add("core_down")
         elif worst.error_rate > ERRORS:
@@ -63,6 +69,19 @@ def impact_of(case: Case) -> tuple[Impact, tuple[str, ...]]:
     numbers.append(f"if nobody acted: {lasts}")
     users = worst.error_rate if worst is not None else None
     return Impact(frozenset(what), frozenset(data), users=users, downtime=downtime), tuple(numbers)
+
+
+def _down(case: Case) -> bool:
+    """Whether everything is down: nearly every request fails, or most do while every other probe fails as well.
+
+    A load probe's window still holds good requests of before, and those of after a quick repair.
+    """
+    worst = case.worst
+    if worst is None or worst.error_rate >= DOWN:
+        return worst is not None
+    others = [name for name, probe in steady_series(case.scenario).items() if Load not in probe.needs]
+    looks = [[s for s in case.series.get(name, ()) if s.start <= worst.at <= s.end + LOOK] for name in others]
+    return worst.error_rate >= CORE_DOWN and bool(looks) and all(any(s.ok is False for s in look) for look in looks)
 
 
 def decisions(case: Case) -> list[Decision]:
@@ -101,7 +120,7 @@ def decisions(case: Case) -> list[Decision]:
     rate = impact.users
     cure = remedy(
         Situation(
-            down=None if rate is None else rate >= DOWN,
+            down=None if rate is None else _down(case),
             data_corrupted=bool(impact.data),
             error_rate=rate,
             recent_deploy=deploy,

@@ -125,7 +125,7 @@ class _Writer:
         return next((find() for words, find in facts.items() if words in label.lower()), BLANK)
 
     def timeline(self, text: str) -> str:
-        rows = [(f"{self.case.wall(at):%H:%M:%S}", what) for at, what in self.story()]
+        rows = [(f"{self.case.wall(at):%H:%M:%S}", what) for at, what in sorted(self.story())]
         if text.lstrip().startswith("- "):
             return "\n".join(f"- {at} - {what}" for at, what in rows)
         return "\n".join(["| Time | Event |", "| ---- | ----- |", *(f"| {at} | {what} |" for at, what in rows)])
