@@ -7,7 +7,7 @@ PYTEST_ARGS ?=
 STACKS ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help drill test test-fast bench lint images engine-check schema clean
+.PHONY: help drill test test-fast browser-tools bench lint images engine-check schema clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,8 +42,14 @@ drill: $(VENV)/.ready ## set up, and run every drill in drills/: on containers w
 test: $(VENV)/.installed lint images ## every test; the stack tests need a Docker engine
 	$(BIN)/pytest tests $(PYTEST_ARGS)
 
-test-fast: $(VENV)/.installed ## the tests that need no stack of any kind
-	$(BIN)/pytest tests -m "not stack and not embedded" $(PYTEST_ARGS)
+test-fast: $(VENV)/.installed ## the tests that need no stack of any kind, and no browser
+	$(BIN)/pytest tests -m "not stack and not embedded and not browser" $(PYTEST_ARGS)
+
+browser-tools: ## what the tests in tests/browser need: Chromium (as root, on Debian) and axe-core
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+	  apt-get install --yes --no-install-recommends chromium chromium-driver fonts-dejavu-core
+	@command -v npm >/dev/null || apt-get install --yes --no-install-recommends npm
+	npm install --silent --no-audit --no-fund --no-save --prefix .browser axe-core@4.10
 
 bench: $(VENV)/.installed engine-check ## measure: collecting, measured times, a drill's own time, reuse of a stack
 	$(BIN)/pytest tests/benchmarks -rP $(PYTEST_ARGS)
@@ -58,4 +64,4 @@ schema: $(VENV)/.installed ## write drills/drill.schema.json anew
 	$(BIN)/sevdrill schema -o drills/drill.schema.json
 
 clean: ## remove what the project made here (not Docker images)
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .browser build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -46,6 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     judge.set_defaults(run=_judge)
     report = commands.add_parser("report", help="write the reports of a recorded run again, from its timeline")
     report.add_argument("folder", type=Path, metavar="RUN", help="a run's folder, or one drill's folder in it")
+    report.add_argument(
+        "--record", action="store_true", help="also put the run into the history, where a killed run is not"
+    )
+    report.add_argument("--state", type=Path, default=Path(".sevdrill"), metavar="DIR", help="default: .sevdrill")
     report.set_defaults(run=_report)
     validate = commands.add_parser("validate", help="look for mistakes in drill files; touches no stack")
     validate.add_argument("files", nargs="+", type=Path, metavar="FILE", help="drill files or folders of them")
@@ -91,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     toxiproxy.add_argument("--config", type=Path, metavar="FILE", help="proxies to begin with, a JSON array of them")
     toxiproxy.add_argument("--parent-pid", type=int, metavar="PID", help="end when this process does")
     toxiproxy.set_defaults(run=_toxiproxy)
+    from sevdrill.commands import add_commands
+
+    add_commands(commands)
     return parser
 
 
@@ -166,9 +173,19 @@ def _judge(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from sevdrill.session import review
 
-    for folder in _drill_folders(options.folder):
+    folders, summaries = _drill_folders(options.folder), []
+    for folder in folders:
         result = _with_kinds(options, None, partial(review, folder))
+        summaries.append(result.summary)
         print(f"{folder}: {result.verdict.outcome}")
+    if folders != [options.folder]:
+        from sevdrill.aftermath import finish_run
+        from sevdrill.clock import SystemClock
+
+        summaries.sort(key=lambda drill: str(drill["began"]))
+        now = SystemClock().wall()
+        for line in finish_run(options.folder.resolve(), summaries, options.state, now, record=options.record):
+            print(line)
     return 0
 
 

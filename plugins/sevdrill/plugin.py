@@ -316,10 +316,12 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.config.workeroutput[SUMMARY] = {"said": state.said, "summaries": lost, "unhealed": state.unhealed}
         return
     if state.summaries:
-        from sevdrill.session import write_run_summary
+        from sevdrill.aftermath import finish_run
+        from sevdrill.clock import SystemClock
 
         state.summaries.sort(key=lambda drill: str(drill["began"]))
-        write_run_summary(state.run_folder, state.summaries)
+        now, kept = SystemClock().wall(), state.config.rootpath / ".sevdrill"
+        state.said += finish_run(state.run_folder, state.summaries, kept, now)
     if state.unhealed and exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if _in_ci() and state.selected and not state.summaries and not state.dry_run:
@@ -348,16 +350,17 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         for line in plan:
             terminalreporter.write_line(line)
     if drills:
-        from sevdrill.reports.terminal import page, table
+        from sevdrill.reports.terminal import page, painted
 
         for drill in drills:
             if drill["outcome"] in ("invalid", "aborted"):
                 terminalreporter.section(f"{drill['outcome'].upper()}: {drill['drill']}", sep="_")
-                for line in page(drill):
+                for line in page(drill, config.get_verbosity()):
                     terminalreporter.write_line(line)
+        terminalreporter.ensure_newline()
         terminalreporter.section("drills")
-        for line in table(drills):
-            terminalreporter.write_line(line)
+        for line, colour in painted(drills):
+            terminalreporter.write_line(line, **colour)
         terminalreporter.write_line(f"reports: {os.path.relpath(state.run_folder)}")
     for text in state.said:
         terminalreporter.write_line(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import itertools
 import json
 import os
@@ -24,6 +23,7 @@ from sevdrill.clock import Clock, SystemClock
 from sevdrill.diagnostics import LoadedDrill, check_targets
 from sevdrill.engine import Engine, Settings
 from sevdrill.errors import Refused, RunError, SevdrillError, StackError
+from sevdrill.gathering import gather
 from sevdrill.healing import heal_all, start_watchdog
 from sevdrill.journal import Journal
 from sevdrill.judge import Verdict, judge
@@ -31,8 +31,10 @@ from sevdrill.load import LoadGenerator
 from sevdrill.messages import Announcer
 from sevdrill.plan import Plan, make_plan
 from sevdrill.ports import Endpoints, Evidence, Load, Messages, Ports
-from sevdrill.reports.postmortem import postmortem
+from sevdrill.reports.case import Case
+from sevdrill.reports.manifest import write_manifest
 from sevdrill.reports.summary import summary
+from sevdrill.reports.writing import write_reports
 from sevdrill.scenario import BlastRadius, Kinds, Scenario, scenario_model
 from sevdrill.severity import Policy, load_policy
 from sevdrill.shield import Shield
@@ -40,7 +42,7 @@ from sevdrill.stacks.choice import Stack, choose, make
 from sevdrill.timeline import Interval, Line, RunLine, Timeline, TimelineWriter
 from sevdrill.units import Duration
 
-__all__ = ["DrillSession", "Options", "RunResult", "load_and_check", "rejudge", "review", "write_run_summary"]
+__all__ = ["DrillSession", "Options", "RunResult", "load_and_check", "rejudge", "review"]
 
 TIMELINE = "timeline.jsonl"
 
@@ -128,12 +130,12 @@ def review(folder: Path, kinds: Kinds | None = None) -> RunResult:
     scenario = _scenario_of(timeline, folder, kinds)
     verdict = judge(timeline, scenario, policy)
     result = RunResult(verdict, summary(verdict, timeline), folder)
+    result.summary.update(write_reports(Case(timeline, scenario, policy, verdict, folder)))
     (folder / "summary.json").write_text(json.dumps(result.summary, indent=2) + "\n", encoding="utf-8")
-    (folder / "postmortem.md").write_text(postmortem(timeline, scenario, policy, verdict), encoding="utf-8")
     return result
 
 
-def _collect(ports: Ports, folder: Path, began: float) -> None:
+def _collect(ports: Ports, folder: Path, began: float, now: float, root: Path) -> None:
     """Collect evidence since ``began`` (monotonic seconds), with a manifest of SHA-256 sums."""
     if Evidence not in ports:
         return
@@ -143,16 +145,8 @@ def _collect(ports: Ports, folder: Path, began: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "errors.txt").write_text(f"{error}\n", encoding="utf-8")
         files = [folder / "errors.txt"]
-    sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}" for file in sorted(files)]
-    (folder / "MANIFEST.sha256").write_text("\n".join(sums) + "\n", encoding="utf-8")
-
-
-def write_run_summary(folder: Path, drills: list[dict[str, Any]]) -> None:
-    """Write `summary.json`: every drill of a run."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "summary.json").write_text(
-        json.dumps({"version": 1, "drills": drills}, indent=2) + "\n", encoding="utf-8"
-    )
+    files += gather(ports, folder, now - began, root)
+    write_manifest(folder, files)
 
 
 def _slug(text: str) -> str:
@@ -226,7 +220,7 @@ class DrillSession:
                         f"could be undone. It is not used again; by hand: {stack.by_hand()}"
                     )
                 with self.shield.shielded():
-                    _collect(ports, folder / "evidence", began)
+                    _collect(ports, folder / "evidence", began, self.clock.now(), self.options.root)
         finally:
             with self.shield.shielded():
                 timeline.close()

@@ -109,7 +109,7 @@ def run_drill(item: pytest.Item, loaded: LoadedDrill, subtests: pytest.Subtests 
     # Only now: the reports of subtests are made like the item's own, and a drill is to be summed up once.
     setattr(item, SUMMARY, result.summary)
     if result.verdict.outcome != "passed":
-        raise DrillNotPassed("\n".join(page(result.summary)))
+        raise DrillNotPassed("\n".join(page(result.summary, item.config.get_verbosity())))
     return result
 
 

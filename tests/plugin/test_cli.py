@@ -78,7 +78,7 @@ def test_the_post_mortem_has_the_shape_of_its_sop(tmp_path: Path, policy: str) -
     assert shape is not None
     headings = [line[3:] for line in text.splitlines() if line.startswith("## ")]
     assert headings == [section.heading for section in shape.sections]
-    assert "Alert fires" in text
+    assert "alert DatabaseDown fires" in text
 
 
 def test_text_from_services_cannot_become_markup(tmp_path: Path) -> None:

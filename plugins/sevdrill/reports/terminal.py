@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-__all__ = ["page", "table"]
+__all__ = ["COLUMNS", "page", "painted", "table"]
 
 COLUMNS = ("detect", "respond", "rollback", "mitigate", "recover")
 
@@ -26,6 +26,16 @@ def table(drills: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def painted(drills: Sequence[dict[str, Any]]) -> Iterator[tuple[str, dict[str, bool]]]:
+    """The table's lines, each with pytest's names for its colours; pytest leaves them out where none are wanted."""
+    colours = {"failed": "red", "invalid": "yellow", "aborted": "yellow"}
+    lines = table(drills)
+    yield lines[0], {"bold": True}
+    for line, drill in zip(lines[1:], drills, strict=False):
+        yield line, ({colours[drill["outcome"]]: True} if drill["outcome"] in colours else {})
+    yield from ((line, {}) for line in lines[1 + len(drills) :])
+
+
 def _cell(target: dict[str, Any] | None) -> str:
     if target is None or target["met"] is None:
         return "-"
@@ -43,20 +53,30 @@ def _short(seconds: float) -> str:
     return f"{seconds / 60:g}m" if seconds < 7200 else f"{seconds / 3600:g}h"
 
 
-def page(drill: dict[str, Any]) -> Iterator[str]:
-    """What was expected of one drill and what happened, for people; text from services brings no terminal escapes."""
-    for line in _page(drill):
+def page(drill: dict[str, Any], verbosity: int = 1) -> Iterator[str]:
+    """What was expected of one drill and what happened, for people; text from services brings no terminal escapes.
+
+    Below 0 (`-q`) it is why it is not passed; 0 adds the story; from 1 (`-v`) on, every time, step and check.
+    """
+    for line in _page(drill, verbosity):
         yield "".join(char if char.isprintable() else " " for char in line)
 
 
-def _page(drill: dict[str, Any]) -> Iterator[str]:
+def _page(drill: dict[str, Any], verbosity: int) -> Iterator[str]:
     where = f"{drill['severity']}, policy {drill['policy']}, {drill['stack']}"
     yield f"{drill['outcome'].upper()}: {drill['drill']} ({where})"
     for reason in drill["reasons"]:
         first, *rest = reason.splitlines()
         yield f"  - {first}"
         yield from (f"    {line}" for line in rest)
-    if drill["outcome"] in ("invalid", "aborted") and not drill["injected"]:
+    if verbosity < 0:
+        return
+    if drill.get("story"):
+        yield f"  what happened ({'from injected' if drill['injected'] else 'from the start'}):"
+        yield from (f"    {line}" for line in drill["story"])
+    if drill.get("folder") and drill["outcome"] != "passed":
+        yield f"  more: {drill['folder']}/report.html"
+    if verbosity < 1 or (drill["outcome"] in ("invalid", "aborted") and not drill["injected"]):
         return
     measured = [t for t in drill["targets"] if t["measured"] is not None or t["met"] is False]
     if measured:

@@ -348,6 +348,18 @@ class Engine:
             found: bytes = self._sdk.api.logs(container.id, since=max(since, 1.0), tail=lines, timestamps=True)
             return found
 
+    def usage(self, container: Container) -> dict[str, Any]:
+        """What a container uses now: memory in bytes, and its processors' time in seconds since it was started."""
+        with self._errors(f"what {container.name} uses cannot be read"):
+            found = self._sdk.api.stats(container.id, stream=False, one_shot=True)
+        memory, processor = found.get("memory_stats", {}), found.get("cpu_stats", {}).get("cpu_usage", {})
+        return {
+            "memory": memory.get("usage"),
+            "memory_limit": memory.get("limit"),
+            "processor_seconds": processor.get("total_usage", 0) / 1e9,
+            "processes": found.get("pids_stats", {}).get("current"),
+        }
+
     def _act(
         self,
         container: Container,

@@ -39,7 +39,7 @@ class ComposeEvidence:
         errors: list[str] = []
         for container in self._project.engine.containers(self._project.name):
             try:
-                states.append(self._state(container))
+                states.append({**self._state(container), "usage": self._usage(container)})
                 log = self._project.engine.logs(container, since=began, lines=LINES)
             except StackError as error:
                 errors.append(str(error))
@@ -59,6 +59,10 @@ class ComposeEvidence:
             files.append(folder / "errors.txt")
             files[-1].write_text("\n".join(errors) + "\n", encoding="utf-8")
         return files
+
+    def _usage(self, container: Container) -> dict[str, Any] | None:
+        """What it uses now; None for one that does not run."""
+        return self._project.engine.usage(container) if container.running else None
 
     def _state(self, container: Container) -> dict[str, Any]:
         found = self._project.engine.inspect(container.id)
@@ -82,6 +86,7 @@ class ComposeEvidence:
             "proxy": container.is_proxy,
             "image": found["Config"]["Image"],
             "image_id": found["Image"],
+            "created": found.get("Created", ""),
             "state": {key: state[key] for key in kept if key in state},
             "health": {key: health[key] for key in ("Status", "FailingStreak") if key in health},
             "restarts": found["RestartCount"],

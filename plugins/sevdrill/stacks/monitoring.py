@@ -11,6 +11,7 @@ from urllib.parse import urljoin
 from sevdrill.clock import Clock
 from sevdrill.errors import StackError
 from sevdrill.ports import Alert, Endpoints, Page
+from sevdrill.stacks.metrics import survey
 from sevdrill.stacks.settings import MonitoringSettings
 
 if TYPE_CHECKING:
@@ -52,6 +53,17 @@ class HttpMonitoring:
         """
         labels = [alert["labels"] for alert in self._firing()]
         return [Alert(label["alertname"], label) for label in labels if label["alertname"] != self._settings.heartbeat]
+
+    def survey(self, seconds: float) -> dict[str, Any]:
+        """What Prometheus knows of the last ``seconds``, as JSON documents by file name; empty where there is none.
+
+        Raises:
+            StackError: Prometheus did not say.
+        """
+        if not self._settings.prometheus:
+            return {}
+        now = self._clock.wall().timestamp()
+        return survey(self._get, self._settings.prometheus, now - seconds, now)
 
     def pages(self, since: int) -> list[Page]:
         """Deliveries after the one with the id ``since``; ids go on rising when the pager is restarted.

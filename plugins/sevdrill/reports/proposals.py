@@ -1,0 +1,114 @@
+"""What a drill proposes to change: action items from what was missed, gaps of the runbook from what was not done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sevdrill.checks import Result
+from sevdrill.reports.case import Case, short
+from sevdrill.reports.checklists import ticked
+from sevdrill.severity import LIMITS
+
+__all__ = ["action_items", "known_of_prometheus", "runbook_gaps"]
+
+
+def known_of_prometheus(case: Case) -> dict[str, Any]:
+    """What the evidence knows of the stack's Prometheus: intervals and rules; empty where it knows nothing."""
+    try:
+        found = json.loads((case.folder / "evidence" / "prometheus.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def action_items(case: Case) -> list[str]:
+    """One sentence for each thing that was missed, with the numbers, and what stands in the way where that is known."""
+    return list(dict.fromkeys([*_targets(case), *_alerts(case), *_steps(case), *_checks(case), *_others(case)]))
+
+
+def _targets(case: Case) -> Iterator[str]:
+    for result in case.missed:
+        key, limit = result.target.key, short(result.target.limit)
+        if result.measured is None:
+            yield f"{key}: never {LIMITS[key].replace('_', ' ')}, against {limit} ({result.target.source})"
+            continue
+        nouns = {
+            "detect": "detection",
+            "respond": "the first response",
+            "mitigate": "mitigation",
+            "recover": "recovery",
+        }
+        why = (
+            _detection(case)
+            if key == "detect"
+            else _slowest(case)
+            if key in ("mitigate", "respond", "rollback")
+            else ""
+        )
+        took = f"{nouns.get(key, key)} took {short(result.measured.hi)} against {limit}"
+        yield f"{took}{f': {why}' if why else ''} ({result.target.source})"
+
+
+def _detection(case: Case) -> str:
+    """What the alert waits for."""
+    known = known_of_prometheus(case)
+    names = {detector.alert for detector in case.scenario.detect}
+    waits = [
+        f"“{rule['name']}” waits “for: {short(float(rule['for']))}”"
+        for rule in known.get("rules", ())
+        if rule.get("name") in names and float(rule.get("for") or 0) > 0
+    ]
+    every = known.get("evaluation_interval")
+    if every:
+        waits.append(f"rules are evaluated every {short(float(every))}")
+    return ", ".join(waits)
+
+
+def _slowest(case: Case) -> str:
+    acts = [e for e in case.events if e.kind == "step" and e.until is not None and e.at >= case.zero]
+    slowest = max(acts, key=lambda e: (e.until or e.at) - e.at, default=None)
+    if slowest is None or slowest.until is None:
+        return ""
+    return f"“{slowest.text.partition(': ')[0]}” alone took {short(slowest.until - slowest.at)}"
+
+
+def _alerts(case: Case) -> Iterator[str]:
+    for detector in case.scenario.detect:
+        fired = any(e.kind == "alert" and e.text.startswith(detector.title) for e in case.events if e.at >= case.zero)
+        if "injected" in case.verdict.marks and not fired:
+            yield f"{detector.title} never fired: make its rule see this fault"
+
+
+def _steps(case: Case) -> Iterator[str]:
+    for step in case.verdict.steps:
+        if not step.ok:
+            yield f"“{step.title}” had no effect that could be proved: {step.why}"
+
+
+def _checks(case: Case) -> Iterator[str]:
+    for check in case.verdict.checks:
+        if check.finding.result is not Result.HOLDS:
+            yield f"{check.title}: {check.finding.result}: {check.finding.why}"
+
+
+def _others(case: Case) -> Iterator[str]:
+    """Reasons that none of the above tells."""
+    told = tuple(f"{key}:" for key in (*LIMITS, "investigate", "close", *(c.title for c in case.verdict.checks)))
+    yield from (reason for reason in case.verdict.reasons if not reason.startswith(told))
+
+
+def runbook_gaps(case: Case) -> list[str]:
+    """What the SOP's checklists ask for and the runbook did not do: changes of the runbook to talk about."""
+    if "injected" not in case.verdict.marks:
+        return []
+    found = [
+        f"{each.name}: “{item.text}” was not done ({item.proof})"
+        for each in ticked(case)
+        for item in each.items
+        # A recovery that never came is no gap of the runbook's text; a message that nobody wrote is one.
+        if item.done is False and item.proof.startswith(("no message", "no step", "never paged", "evidence/"))
+    ]
+    found += [f"“{step.title}” did not work as written: {step.why}" for step in case.verdict.steps if not step.ok]
+    return found

@@ -1,0 +1,250 @@
+"""`postmortem.md`: the SOP's own template, filled in with what was measured.
+
+Each section keeps the shape that the SOP gives it: its labels, its table or list, its subheadings. What only people can
+know is left as a blank that says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from sevdrill.checks import Result
+from sevdrill.reports.case import MARKS, Case, short, span
+from sevdrill.reports.followups import follow_ups, owner
+from sevdrill.reports.logs import errors_in_logs
+from sevdrill.reports.proposals import action_items, runbook_gaps
+
+__all__ = ["retrospective"]
+
+BLANK = "_(to be filled in by people)_"
+OWNER, DUE = "_(owner)_", "_(due date)_"
+DEFAULT_SECTIONS = ("Summary", "Impact", "Timeline", "Root Cause", "Resolution", "Action Items", "Lessons Learned")
+# A line of a template that has a label: `- Users affected: [..]`, `**Date:** ..`, `- **Impact:** ..`.
+_LABEL = re.compile(r"(?P<before>[-*\s]*(?:\*\*)?)(?P<label>[A-Z][\w /-]+):(?P<after>\*\*)?\s")
+
+
+def _plain(text: str) -> str:
+    """Text from services and files must not become Markdown, HTML or terminal escapes."""
+    text = "".join(char if char.isprintable() else " " for char in text)
+    for char in "\\`*_[]<>|#":
+        text = text.replace(char, f"\\{char}" if char not in "<>" else {"<": "&lt;", ">": "&gt;"}[char])
+    return " ".join(text.split())
+
+
+def retrospective(case: Case) -> str:
+    """The post-mortem of one drill, as Markdown in the shape of the SOP in force."""
+    return "\n".join(_Writer(case).document()) + "\n"
+
+
+class _Writer:
+    def __init__(self, case: Case) -> None:
+        self.case, self.verdict, self.scenario = case, case.verdict, case.scenario
+
+    def document(self) -> Iterator[str]:
+        shape = self.case.policy.postmortem
+        title = shape.title if shape is not None else "Post-Mortem: [Title]"
+        name = _plain(self.scenario.drill)
+        filled = re.sub(r"\[(Incident )?Title\]", lambda _: name, title)
+        yield f"# [DRILL] {filled if name in filled else f'{filled}: {name}' if filled else name}"
+        yield ""
+        yield f"**Outcome of the drill:** {self.verdict.outcome}"
+        yield ""
+        if self.verdict.reasons:
+            yield from (f"- {_plain(reason)}" for reason in self.verdict.reasons)
+            yield ""
+        for field in shape.fields if shape is not None else ():
+            yield f"**{field.heading}**: {self.labelled(field.heading)}  "
+        sections = [(s.heading, s.text) for s in shape.sections] if shape is not None else []
+        for heading, text in sections or [(heading, "") for heading in DEFAULT_SECTIONS]:
+            yield from ("", f"## {heading}", "", self.section(heading, text))
+        yield from self.afterwards()
+
+    # -- sections -----------------------------------------------------------------------------------------------------
+
+    def section(self, heading: str, text: str) -> str:
+        writers: dict[str, Callable[[str], str]] = {
+            "summary": self.summary,
+            "impact": self.labels,
+            "timeline": self.timeline,
+            "root cause": lambda _: self.cause(),
+            "resolution": lambda _: self.resolution(),
+            "action items": self.actions,
+            "went well": lambda _: self.well(),
+            "could be better": lambda _: self.better(),
+            "went wrong": lambda _: self.better(),
+            "lessons": self.lessons,
+            "prevention": lambda _: self.prevention(),
+        }
+        return next((write(text) for words, write in writers.items() if words in heading.lower()), BLANK)
+
+    def summary(self, text: str) -> str:
+        said = f"A drill, not an incident. {_plain(self.scenario.about)} {_plain(self.case.sentence)}"
+        asked = self.labels(text) if _LABEL.search(text) else ""
+        run = self.case.timeline.run
+        more = [
+            f"- Began: {self.case.began:%Y-%m-%d %H:%M} UTC",
+            f"- Judged by: {_plain(self.case.policy.document.title)} ({_plain(run.policy)})",
+            f"- Stack: {_plain(run.stack)}",
+            f"- Runbook: {_plain(self.scenario.runbook) or BLANK}",
+        ]
+        felt = f"\n\n{_plain(self.case.felt)}" if self.case.felt else ""
+        return "\n\n".join(filter(None, (" ".join(said.split()), asked, "\n".join(more)))) + felt
+
+    def labels(self, text: str) -> str:
+        """Every labelled line of the template, its label kept, its placeholder filled in."""
+        lines, known = [], []
+        for line in text.splitlines():
+            match = _LABEL.match(f"{line} ")
+            if match is not None:
+                known.append(match["label"].lower())
+                lines.append(
+                    f"{match['before']}{match['label']}:{match['after'] or ''} {self.labelled(match['label'])}"
+                )
+        if not lines:
+            lines = [f"- {label}: {self.labelled(label)}" for label in ("Duration", "Users affected", "Data loss")]
+        # What broke users' data must stand here whether or not the template asks.
+        if not any("data" in label for label in known) and any(c.invariant for c in self.verdict.checks):
+            lines.append(f"- Data loss: {self.data()}")
+        # Lines of bold labels without bullets would run into one.
+        return "\n".join(line if line.startswith("-") else f"{line}  " for line in lines)
+
+    def labelled(self, label: str) -> str:
+        facts: dict[str, Callable[[], str]] = {
+            "date": lambda: f"{self.case.began:%Y-%m-%d}",
+            "duration": self.duration,
+            "severity": lambda: f"{self.scenario.severity} (drilled)",
+            "author": lambda: f"sevdrill (draft); {BLANK}",
+            "users affected": self.users,
+            "requests failed": self.users,
+            "services": self.services,
+            "data": self.data,
+            "revenue": lambda: BLANK,
+            "impact": lambda: " ".join(dict.fromkeys((_plain(self.scenario.about) or BLANK, self.users()))),
+        }
+        return next((find() for words, find in facts.items() if words in label.lower()), BLANK)
+
+    def timeline(self, text: str) -> str:
+        rows = [(f"{self.case.wall(at):%H:%M:%S}", what) for at, what in sorted(self.story())]
+        if text.lstrip().startswith("- "):
+            return "\n".join(f"- {at} - {what}" for at, what in rows)
+        return "\n".join(["| Time | Event |", "| ---- | ----- |", *(f"| {at} | {what} |" for at, what in rows)])
+
+    def story(self) -> Iterator[tuple[float, str]]:
+        # What an event of its own tells is not told again by its mark; nor a message by the step that said it.
+        told = {MARKS[name] for name in ("detected", "paged", "announced")}
+        said = tuple(f"{step.title}: done" for step in self.verdict.steps if step.is_message)
+        for event in self.case.events:
+            again = event.text in told or (event.kind == "step" and event.text.startswith(said or ("\0",)))
+            if event.at >= self.case.zero and event.kind != "probe" and not again:
+                yield event.until or event.at, _plain(event.text)
+
+    def cause(self) -> str:
+        if not self.scenario.inject:
+            return "Nothing was injected: a quiet drill."
+        faults = "\n".join(f"- {_plain(fault.title)}" for fault in self.scenario.inject)
+        lines = [f"- {_plain(each.source)}: {_plain(each.text)}" for each in errors_in_logs(self.case, 5)]
+        logs = "\n\nWhat the logs said of it:\n\n" + "\n".join(lines) if lines else ""
+        return f"The drill injected:\n\n{faults}{logs}"
+
+    def resolution(self) -> str:
+        steps = [s for s in self.verdict.steps if not s.is_message]
+        done = [f"1. {_plain(s.title)}: {'done' if s.ok else 'FAILED'}: {_plain(s.why)}" for s in steps]
+        return "\n".join(done) or "No step of the runbook was done."
+
+    def actions(self, text: str) -> str:
+        items = [_plain(item) for item in action_items(self.case)]
+        items += [_plain(f"runbook: {gap}") for gap in runbook_gaps(self.case)]
+        items = items or [f"Nothing was missed. {BLANK}"]
+        first = text.lstrip().splitlines()[0] if text.strip() else ""
+        if first.startswith("|"):
+            head = text.strip().splitlines()[:2]
+            return "\n".join([*head, *(f"| {item} | {OWNER} | {DUE} |" for item in items)])
+        if "Assigned to" in first:
+            return "\n".join(f"{n}. [ ] {item} - Assigned to: {OWNER} - Due: {DUE}" for n, item in enumerate(items, 1))
+        return "\n".join(f"- [ ] {item} - {OWNER} - {DUE}" for item in items)
+
+    def lessons(self, text: str) -> str:
+        heads = re.findall(r"^(?:### |- )(.+)$", text, re.MULTILINE)
+        parts = {"well": self.well, "improve": self.better}
+        written = []
+        for head in (head for head in heads if "[" not in head):
+            body = next((write() for words, write in parts.items() if words in head.lower()), f"- {BLANK}")
+            written.append(f"### {head}\n\n{body}")
+        return "\n\n".join(written) or f"### What went well\n\n{self.well()}\n\n### What to learn\n\n- {BLANK}"
+
+    def prevention(self) -> str:
+        gaps = runbook_gaps(self.case)
+        if not gaps:
+            return BLANK
+        return "Proposed changes of the runbook:\n\n" + "\n".join(f"- {_plain(gap)}" for gap in gaps) + f"\n\n{BLANK}"
+
+    def well(self) -> str:
+        lines = [
+            f"- {r.target.key}: {span(r.measured)} against {short(r.target.limit)} ({_plain(r.target.source)})"
+            for r in self.verdict.targets
+            if r.met and r.measured is not None
+        ]
+        lines += [
+            f"- {_plain(c.title)}: {_plain(c.finding.why)}"
+            for c in self.verdict.checks
+            if c.finding.result is Result.HOLDS
+        ]
+        return "\n".join([*lines, f"- {BLANK}"])
+
+    def better(self) -> str:
+        lines = [f"- {_plain(item)}" for item in action_items(self.case)]
+        return "\n".join([*lines, f"- {BLANK}"])
+
+    # -- facts --------------------------------------------------------------------------------------------------------
+
+    def duration(self) -> str:
+        time = self.verdict.since_injected("recovered")
+        if time is None:
+            return "not recovered while the drill watched"
+        ends = self.case.wall(self.verdict.marks["recovered"].hi)
+        return f"{span(time)}, {self.case.wall(self.case.zero):%H:%M:%S} to {ends:%H:%M:%S} UTC"
+
+    def users(self) -> str:
+        worst = self.case.worst
+        if worst is None:
+            return BLANK
+        return f"at worst {worst.error_rate:.1%} of requests failed, p95 {short(worst.p95)} (users of the drill's load)"
+
+    def services(self) -> str:
+        found = sorted({service for fault in self.scenario.inject for service in fault.services})
+        return ", ".join(map(_plain, found)) or "none"
+
+    def data(self) -> str:
+        checks = [c for c in self.verdict.checks if c.invariant]
+        broken = [c for c in checks if c.finding.result is not Result.HOLDS]
+        if not checks:
+            return f"not checked by this drill; {BLANK}"
+        return "; ".join(f"{_plain(c.title)}: {_plain(c.finding.why)}" for c in broken) or "none found"
+
+    # -- what the SOP wants besides -----------------------------------------------------------------------------------
+
+    def afterwards(self) -> Iterator[str]:
+        ups = follow_ups(self.case)
+        meeting = self.case.policy.meeting
+        if ups or meeting is not None:
+            yield from ("", "---")
+        if ups:
+            yield from ("", "**Follow-ups** (`sevdrill reviews` lists what is open)", "")
+            for up in ups:
+                due = f"due {up['due'].replace('T', ' ')}" if up["due"] else "no time set"
+                yield f"- [ ] {_plain(up['what'])} - {_plain(up['owner'])} - {due} ({_plain(up['source'])})"
+        if meeting is not None:
+            yield from (
+                "",
+                f"**Review meeting**, {meeting.length} ({_plain(self.case.policy.cited(meeting.source))})",
+                "",
+            )
+            yield f"Attendees: {', '.join(map(_plain, meeting.attendees))}; called by: {_plain(owner(self.case))}"
+            yield ""
+            yield from (f"{n}. {_plain(point.what)} ({point.takes})" for n, point in enumerate(meeting.agenda, 1))
+        missing = [
+            MARKS[name].lower() for name in ("detected", "mitigated", "recovered") if name not in self.verdict.marks
+        ]
+        if "injected" in self.verdict.marks and missing:
+            yield from ("", f"Not measured: {', '.join(missing)}.")

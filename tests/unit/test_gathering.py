@@ -1,0 +1,127 @@
+"""Evidence that is gathered alike from every stack, from a made-up Prometheus and made-up releases."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from sevdrill.clock import SystemClock
+from sevdrill.errors import StackError
+from sevdrill.gathering import MOST, Surveys, gather
+from sevdrill.ports import Lifecycle, Monitoring, Ports, Release
+from sevdrill.stacks.metrics import POINTS, SERIES, survey
+from sevdrill.stacks.monitoring import HttpMonitoring
+from sevdrill.stacks.settings import MonitoringSettings
+
+RULE = {
+    "name": "DatabaseDown",
+    "type": "alerting",
+    "query": "up == 0",
+    "duration": 20,
+    "labels": {"severity": "page"},
+    "state": "firing",
+}
+ANSWERS: dict[str, Any] = {
+    "/api/v1/rules": {"groups": [{"name": "shop", "interval": 2, "rules": [RULE, {**RULE, "type": "recording"}]}]},
+    "/api/v1/targets": {"activeTargets": [{"scrapeInterval": "1s"}, {"scrapeInterval": "5s"}, {"scrapeInterval": "?"}]},
+    "/api/v1/query_range": {"result": [{"metric": {}, "values": [[1, "0"]]}] * 50},
+}
+
+
+class Prometheus:
+    def __init__(self, **answers: Any) -> None:
+        self.answers = {**ANSWERS, **answers}
+        self.asked: list[tuple[str, dict[str, list[str]]]] = []
+
+    def get(self, url: str) -> tuple[int, Any]:
+        parts = urlsplit(url)
+        self.asked.append((parts.path, parse_qs(parts.query)))
+        data = self.answers.get(parts.path)
+        return (404, "no") if data is None else (200, {"status": "success", "data": data})
+
+
+class Stack:
+    def services(self) -> list[str]:
+        return ["app", "db"]
+
+    def releases(self, service: str) -> dict[str, str]:
+        return {"1.0": "app:1.0"} if service == "app" else {}
+
+    def deployed(self, service: str) -> dict[str, str]:
+        return {"app-1": "1.0"}
+
+    def history(self, service: str) -> list[str]:
+        return ["1.0", "1.1", "1.0"]
+
+
+class Told:
+    def __init__(self, told: Any) -> None:
+        self.told = told
+
+    def survey(self, seconds: float) -> dict[str, Any]:
+        if isinstance(self.told, Exception):
+            raise self.told
+        return {"prometheus.json": self.told}
+
+
+def test_a_survey_has_intervals_rules_and_the_queries_behind_them() -> None:
+    prometheus = Prometheus()
+    found = survey(prometheus.get, "http://prometheus:9090", 1000.0, 4000.0)
+    known, queries = found["prometheus.json"], found["queries.json"]
+    assert (known["scrape_interval"], known["evaluation_interval"]) == (5.0, 2)
+    assert [(rule["name"], rule["for"], rule["query"]) for rule in known["rules"]] == [("DatabaseDown", 20, "up == 0")]
+    assert len(queries["DatabaseDown"]["series"]) == SERIES
+    path, asked = prometheus.asked[-1]
+    assert path == "/api/v1/query_range"
+    assert asked["query"] == ["up == 0"]
+    assert 3000.0 / float(asked["step"][0]) <= POINTS
+
+
+def test_a_query_that_fails_is_told_and_a_prometheus_that_says_nothing_is_an_error() -> None:
+    gone = Prometheus(**{"/api/v1/query_range": None})
+    found = survey(gone.get, "http://prometheus:9090", 0, 10)
+    assert "answered 404" in found["queries.json"]["DatabaseDown"]["error"]
+    with pytest.raises(StackError, match="answered 404 when asked for /api/v1/rules"):
+        survey(Prometheus(**{"/api/v1/rules": None}).get, "http://prometheus:9090", 0, 10)
+
+
+def test_releases_commits_and_metrics_are_written(tmp_path: Path) -> None:
+    stack = Stack()
+    ports = Ports({Monitoring: Told({"scrape_interval": 1}), Release: stack, Lifecycle: stack})
+    root = tmp_path / "project"
+    root.mkdir()
+    git = ["git", "-C", str(root), "-c", "user.name=x", "-c", "user.email=x@example.com"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "Break orders"], check=True)
+    files = gather(ports, tmp_path / "evidence", 60, root)
+    read = {file.name: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    assert read["prometheus.json"] == {"scrape_interval": 1}
+    assert read["changes.json"]["releases"]["app"]["history"] == ["1.0", "1.1", "1.0"]
+    assert list(read["changes.json"]["releases"]) == ["app"]
+    assert read["changes.json"]["commits"][0].endswith("Break orders")
+
+
+def test_what_cannot_be_read_is_said_where_it_should_be(tmp_path: Path) -> None:
+    broken = Ports({Monitoring: Told(StackError("no answer"))})
+    files = {file.name: file.read_text(encoding="utf-8") for file in gather(broken, tmp_path, 60, tmp_path)}
+    assert "no answer" in files["prometheus.json"]
+    assert json.loads(files["changes.json"]) == {"commits": []}
+
+
+def test_evidence_is_bounded(tmp_path: Path) -> None:
+    huge = Ports({Monitoring: Told({"x": "y" * (MOST + 1)})})
+    (file,) = (f for f in gather(huge, tmp_path, 60, tmp_path) if f.name == "prometheus.json")
+    assert "left out" in file.read_text(encoding="utf-8")
+    assert file.stat().st_size < 1000
+
+
+def test_the_monitoring_of_our_stacks_can_be_surveyed() -> None:
+    settings = MonitoringSettings.model_validate({"alertmanager": "http://am:9093"})
+    monitoring = HttpMonitoring(settings, None, SystemClock())  # type: ignore[arg-type]
+    assert isinstance(monitoring, Surveys)
+    assert monitoring.survey(10) == {}
