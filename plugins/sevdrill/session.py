@@ -28,6 +28,7 @@ from sevdrill.healing import heal_all, start_watchdog
 from sevdrill.journal import Journal
 from sevdrill.judge import Verdict, judge
 from sevdrill.load import LoadGenerator
+from sevdrill.masking import MASKER, masked
 from sevdrill.messages import Announcer
 from sevdrill.plan import Plan, make_plan
 from sevdrill.ports import Endpoints, Evidence, Load, Messages, Ports
@@ -88,8 +89,9 @@ def load_and_check(loaded: LoadedDrill, policy: Policy) -> None:
 
 
 def _scenario_of(timeline: Timeline, folder: Path, kinds: Kinds | None) -> Scenario:
+    run = timeline.run
     try:
-        return scenario_model((kinds or Kinds.default()).with_(CALLS)).model_validate(timeline.run.scenario)
+        scenario = scenario_model((kinds or Kinds.default()).with_(CALLS)).model_validate(run.scenario)
     except ValidationError as error:
         mistake = error.errors(include_url=False)[0]
         raise RunError(
@@ -97,6 +99,9 @@ def _scenario_of(timeline: Timeline, folder: Path, kinds: Kinds | None) -> Scena
             f"({'.'.join(map(str, mistake['loc'])) or 'drill'}: {mistake['msg']}); the file was changed, "
             "or its drill uses kinds that are not here (--conftest FILE names the conftest.py that has them)"
         ) from None
+    if (scenario.drill, scenario.severity) != (run.drill, run.severity):
+        raise RunError(f"{folder / TIMELINE}:1: the drill in it is not the one that it names; the file was changed")
+    return scenario
 
 
 def rejudge(folder: Path, policy_name: str | None = None, kinds: Kinds | None = None) -> RunResult:
@@ -118,7 +123,7 @@ def review(folder: Path, kinds: Kinds | None = None) -> RunResult:
     """Judge a run by its own policy and write its reports, from its timeline alone.
 
     Raises:
-        RunError: the timeline cannot be read.
+        RunError: the timeline cannot be read, or the reports cannot be written.
         PolicyError: its policy is not there any more.
     """
     timeline = Timeline.load(folder / TIMELINE)
@@ -126,8 +131,12 @@ def review(folder: Path, kinds: Kinds | None = None) -> RunResult:
     scenario = _scenario_of(timeline, folder, kinds)
     verdict = judge(timeline, scenario, policy)
     result = RunResult(verdict, summary(verdict, timeline), folder)
-    (folder / "summary.json").write_text(json.dumps(result.summary, indent=2) + "\n", encoding="utf-8")
-    (folder / "postmortem.md").write_text(postmortem(timeline, scenario, policy, verdict), encoding="utf-8")
+    try:
+        (folder / "summary.json").write_text(json.dumps(result.summary, indent=2) + "\n", encoding="utf-8")
+        text = masked(postmortem(timeline, scenario, policy, verdict))
+        (folder / "postmortem.md").write_text(text, encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise RunError(f"the reports cannot be written into {folder}: {error.strerror or error}") from None
     return result
 
 
@@ -141,6 +150,9 @@ def _collect(ports: Ports, folder: Path, began: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "errors.txt").write_text(f"{error}\n", encoding="utf-8")
         files = [folder / "errors.txt"]
+    for file in files:
+        # Whatever stack it comes from: evidence is passed around.
+        file.write_bytes(MASKER.raw(file.read_bytes()))
     sums = [f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}" for file in sorted(files)]
     (folder / "MANIFEST.sha256").write_text("\n".join(sums) + "\n", encoding="utf-8")
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 
+from sevdrill.escaping import markdown as _md
 from sevdrill.judge import Outcome, Verdict
+from sevdrill.reports.terminal import where
 from sevdrill.scenario import Scenario
 from sevdrill.severity import Policy
 from sevdrill.timeline import FaultLine, Interval, MessageLine, PageLine, Sample, StepLine, Timeline
@@ -19,21 +21,16 @@ BLANK = "_(to be filled in by people)_"
 DEFAULT_SECTIONS = ("Summary", "Impact", "Timeline", "Root Cause", "Resolution", "Action Items", "Lessons Learned")
 
 
-def _plain(text: str) -> str:
-    """Text from services and files must not become Markdown, HTML or terminal escapes."""
-    text = "".join(char if char.isprintable() else " " for char in text)
-    for char in "\\`*_[]<>|#":
-        text = text.replace(char, f"\\{char}" if char not in "<>" else {"<": "&lt;", ">": "&gt;"}[char])
-    return " ".join(text.split())
-
-
 class _Writer:
     def __init__(self, timeline: Timeline, scenario: Scenario, policy: Policy, verdict: Verdict) -> None:
         self.timeline, self.scenario, self.policy, self.verdict = timeline, scenario, policy, verdict
         self.wall = dt.datetime.fromisoformat(timeline.run.wall)
 
     def at(self, seconds: float) -> str:
-        return f"{self.wall + dt.timedelta(seconds=seconds):%H:%M:%S}"
+        try:
+            return f"{self.wall + dt.timedelta(seconds=seconds):%H:%M:%S}"
+        except OverflowError:
+            return f"{seconds:.0f} s"
 
     def sections(self) -> dict[str, Callable[[], str]]:
         """What we can say, by the words that the SOPs' headings are made of."""
@@ -53,10 +50,10 @@ class _Writer:
     def document(self) -> str:
         shape = self.policy.postmortem
         title = shape.title if shape is not None else "Post-Mortem: [Title]"
-        name = _plain(self.scenario.drill)
+        name = _md(self.scenario.drill)
         lines = [f"# [DRILL] {title.replace('[Title]', name).replace('[Incident Title]', name) or name}", ""]
         lines += [f"**Outcome of the drill:** {self.verdict.outcome}", ""]
-        lines += [f"- {_plain(reason)}" for reason in self.verdict.reasons]
+        lines += self.reasons()
         lines += [""] if self.verdict.reasons else []
         for field in shape.fields if shape is not None else ():
             lines.append(f"**{field.heading}**: {self.field(field.heading)}")
@@ -73,7 +70,7 @@ class _Writer:
             "duration": self.duration(),
             "severity": self.scenario.severity,
             "author": "sevdrill (drill)",
-            "impact": self.scenario.about or BLANK,
+            "impact": _md(self.scenario.about) or BLANK,
         }
         return next((value for key, value in known.items() if key in heading.lower()), BLANK)
 
@@ -84,10 +81,10 @@ class _Writer:
     def summary(self) -> str:
         run = self.timeline.run
         return (
-            f"A drill, not an incident. {_plain(self.scenario.about)}\n\n"
+            f"A drill, not an incident. {_md(self.scenario.about)}\n\n"
             f"- Date: {self.wall:%Y-%m-%d}, {self.wall:%H:%M} UTC\n- Severity: {self.scenario.severity}\n"
-            f"- Judged by: {_plain(self.policy.document.title)} ({run.policy})\n- Stack: {_plain(run.stack)}\n"
-            f"- Runbook: {_plain(self.scenario.runbook) or BLANK}"
+            f"- Judged by: {_md(self.policy.document.title)} ({_md(run.policy)})\n- Stack: {_md(run.stack)}\n"
+            f"- Runbook: {_md(self.scenario.runbook) or BLANK}"
         )
 
     def impact(self) -> str:
@@ -97,8 +94,8 @@ class _Writer:
             default=None,
         )
         broken = [c for c in self.verdict.checks if c.invariant and c.finding.result != "holds"]
-        loss = "; ".join(f"{_plain(c.title)}: {_plain(c.finding.why)}" for c in broken) or "none found"
-        seen = f"\n- Worst that users saw: {_plain(worst.why)}" if worst is not None and worst.why else ""
+        loss = "; ".join(f"{_md(c.title)}: {_md(c.finding.why)}" for c in broken) or "none found"
+        seen = f"\n- Worst that users saw: {_md(worst.why)}" if worst is not None and worst.why else ""
         return f"- Duration: {self.duration()}\n- Users affected: {BLANK}{seen}\n- Data loss: {loss}"
 
     def story(self) -> str:
@@ -109,46 +106,49 @@ class _Writer:
         events += [(when.hi, names[name]) for name, when in self.verdict.marks.items() if name in names]
         for line in self.timeline.lines:
             if isinstance(line, FaultLine) and line.event in ("on", "without-effect", "undone", "dirty"):
-                events.append((line.t, f"{_plain(line.title)}: {line.event}"))
+                events.append((line.t, f"{_md(line.title)}: {line.event}"))
             elif isinstance(line, StepLine) and line.event == "ended" and not line.is_message:
-                events.append((line.t, f"{_plain(line.title)}: {'done' if line.ok else 'FAILED'} ({_plain(line.why)})"))
+                events.append((line.t, f"{_md(line.title)}: {'done' if line.ok else 'FAILED'} ({_md(line.why)})"))
             elif isinstance(line, MessageLine):
-                events.append((line.t, f"Announced to {_plain(line.to)}: {_plain(line.status)}"))
+                events.append((line.t, f"Announced to {_md(line.to)}: {_md(line.status)}"))
             elif isinstance(line, PageLine):
-                named = ", ".join(_plain(str(alert.get("name"))) for alert in line.alerts)
-                events.append((line.hi, f"{line.kind.capitalize()} delivered, {line.status}: {named}"))
+                named = ", ".join(_md(str(alert.get("name"))) for alert in line.alerts)
+                events.append((line.hi, f"{_md(line.kind.capitalize())} delivered, {_md(line.status)}: {named}"))
         start = self.verdict.marks.get("injected", Interval(0.0, 0.0)).lo
         rows = [f"| {self.at(when)} | {text} |" for when, text in sorted(events) if when >= start]
         return "\n".join(["| Time | Event |", "| ---- | ----- |", *rows])
 
     def cause(self) -> str:
-        faults = "\n".join(f"- {_plain(fault.title)}" for fault in self.scenario.inject)
+        faults = "\n".join(f"- {_md(fault.title)}" for fault in self.scenario.inject)
         return f"The drill injected:\n\n{faults}" if faults else "Nothing was injected: a quiet drill."
 
     def resolution(self) -> str:
         steps = [s for s in self.verdict.steps if not s.is_message]
-        return "\n".join(f"1. {_plain(s.title)}: {_plain(s.why)}" for s in steps) or "No step of the runbook was done."
+        return "\n".join(f"1. {_md(s.title)}: {_md(s.why)}" for s in steps) or "No step of the runbook was done."
 
     def actions(self) -> str:
-        missed = [f"- [ ] {_plain(reason)} - {BLANK} - {BLANK}" for reason in self.verdict.reasons]
+        missed = [f"- [ ] {_md(reason)} - {BLANK} - {BLANK}" for reason in self.verdict.reasons]
         return "\n".join(missed) or f"- [ ] Nothing was missed. {BLANK}"
 
     def well(self) -> str:
         met = [r for r in self.verdict.targets if r.met and r.measured is not None]
         lines = [
-            f"- {r.target.key}: {_seconds(r.measured)} against {r.target.limit} ({_plain(r.target.source)})"
+            f"- {r.target.key}: {_seconds(r.measured)} against {r.target.limit} ({_md(r.target.source)})"
             for r in met
             if r.measured is not None
         ]
-        lines += [
-            f"- {_plain(c.title)}: {_plain(c.finding.why)}" for c in self.verdict.checks if c.finding.result == "holds"
-        ]
+        lines += [f"- {_md(c.title)}: {_md(c.finding.why)}" for c in self.verdict.checks if c.finding.result == "holds"]
         return "\n".join(lines) or BLANK
 
     def better(self) -> str:
         if self.verdict.outcome is Outcome.PASSED:
             return BLANK
-        return "\n".join(f"- {_plain(reason)}" for reason in self.verdict.reasons)
+        return "\n".join(self.reasons())
+
+    def reasons(self) -> list[str]:
+        """Each reason with the lines of the timeline that it rests on."""
+        found = zip(self.verdict.reasons, self.verdict.rests_on, strict=True)
+        return [f"- {_md(reason)} ({where(lines)})" for reason, lines in found]
 
 
 def _seconds(interval: Interval) -> str:
