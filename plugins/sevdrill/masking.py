@@ -154,6 +154,10 @@ class Masker:
         ]
         self.learn(kept, public)
 
+    def learn_data(self, data: Any) -> None:
+        """Learn what stands under secret keys in other data, such as the settings of a drill."""
+        self.learn(_of_tree(data))
+
     def text(self, text: str) -> str:
         """The text without its secrets."""
         for value in self._values:

@@ -207,6 +207,7 @@ class DrillSession:
         stack = self._ready_stack()
         plan = make_plan(scenario, self.policy, stack.ports(), self._replicas)
         folder = self._folder(loaded)
+        MASKER.learn_data(scenario.dump())
         timeline = TimelineWriter(folder / TIMELINE, self.clock, listener=listener)
         try:
             timeline.write(

@@ -80,6 +80,14 @@ def test_short_and_common_values_do_not_blank_out_other_text(value: str) -> None
         )
 
 
+def test_what_a_drill_sets_under_a_secret_key_is_masked() -> None:
+    masker = Masker({})
+    masker.learn_data(
+        {"inject": [{"fault": "change.config", "set": {"API_TOKEN": "pl4nted-by-the-drill"}, "key": "app"}]}
+    )
+    assert masker.text("app refuses pl4nted-by-the-drill") == f"app refuses {MASK}"
+
+
 def test_names_that_a_stack_uses_openly_are_no_secrets() -> None:
     masker = Masker({})
     environment = {"POSTGRES_USER": "shop-admin", "POSTGRES_PASSWORD": "shop-admin", "CACHE_KEY": "orders-cache"}
