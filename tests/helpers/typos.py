@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sevdrill.diagnostics import schema
+from sevdrill.reading import read
 from sevdrill.shape import Shape
-from sevdrill.source import Place, Source, Span, at, read
+from sevdrill.source import Place, Source, Span, at
 
 KEYBOARD = ["qwertyuiop", "asdfghjkl", "zxcvbnm", "1234567890"]
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from typos import Typo, typos
 
-from sevdrill.diagnostics import _scenario
+from sevdrill.diagnostics import load
 from sevdrill.errors import DrillFileError
-from sevdrill.source import read
 from sevdrill.stacks.files import service_names
 
 ROOT = Path(__file__).parents[2]
@@ -16,19 +15,23 @@ DRILLS = sorted((ROOT / "drills").glob("*.yml"))
 SERVICES = service_names([ROOT / "docker-compose.drill.yml"])
 
 
-def told(typo: Typo) -> str:
+def told(typo: Typo, folder: Path) -> str:
+    file = folder / "drills" / typo.file.name
+    file.write_text(typo.text, encoding="utf-8")
     try:
-        _scenario(read(typo.text.encode()), typo.file.name, typo.file.parent, None, SERVICES)
+        load(file, services=SERVICES, root=folder)
     except DrillFileError as error:
         return str(error)
     return ""
 
 
-def test_typos_are_refused_where_they_are_and_the_right_word_is_named() -> None:
+def test_typos_are_refused_where_they_are_and_the_right_word_is_named(tmp_path: Path) -> None:
+    (tmp_path / "drills").mkdir()
+    (tmp_path / "fixtures").symlink_to(ROOT / "fixtures")
     made = list(typos(DRILLS, SERVICES, seed=20261121))
     assert len(made) >= 500
     assert {len(typo.wrong) - len(typo.right) for typo in made} == {-1, 0, 1}
-    messages = {typo: told(typo) for typo in made}
+    messages = {typo: told(typo, tmp_path) for typo in made}
     passed = [str(typo) for typo, text in messages.items() if not text]
     assert passed == []
     elsewhere = [str(t) for t, text in messages.items() if f"{t.file.name}:{t.line}:" not in text]
