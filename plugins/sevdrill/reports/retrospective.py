@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from sevdrill.checks import Result
+from sevdrill.escaping import markdown as _plain
 from sevdrill.reports.case import MARKS, Case, short, span
 from sevdrill.reports.followups import follow_ups, owner
 from sevdrill.reports.logs import errors_in_logs
@@ -22,14 +23,6 @@ OWNER, DUE = "_(owner)_", "_(due date)_"
 DEFAULT_SECTIONS = ("Summary", "Impact", "Timeline", "Root Cause", "Resolution", "Action Items", "Lessons Learned")
 # A line of a template that has a label: `- Users affected: [..]`, `**Date:** ..`, `- **Impact:** ..`.
 _LABEL = re.compile(r"(?P<before>[-*\s]*(?:\*\*)?)(?P<label>[A-Z][\w /-]+):(?P<after>\*\*)?\s")
-
-
-def _plain(text: str) -> str:
-    """Text from services and files must not become Markdown, HTML or terminal escapes."""
-    text = "".join(char if char.isprintable() else " " for char in text)
-    for char in "\\`*_[]<>|#":
-        text = text.replace(char, f"\\{char}" if char not in "<>" else {"<": "&lt;", ">": "&gt;"}[char])
-    return " ".join(text.split())
 
 
 def retrospective(case: Case) -> str:
