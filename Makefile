@@ -51,7 +51,7 @@ browser-tools: ## what the tests in tests/browser need: Chromium (as root, on De
 	@command -v npm >/dev/null || apt-get install --yes --no-install-recommends npm
 	npm install --silent --no-audit --no-fund --no-save --prefix .browser axe-core@4.10
 
-bench: $(VENV)/.installed engine-check ## measure: collecting, measured times, a drill's own time, reuse of a stack
+bench: $(VENV)/.installed engine-check ## measure: the built-in Toxiproxy, collecting, measured times, a drill's own time, reuse of a stack
 	$(BIN)/pytest tests/benchmarks -rP $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
