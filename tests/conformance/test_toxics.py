@@ -131,10 +131,10 @@ def test_bandwidth(way: Way, stream: str) -> None:
     sender, receiver = way.ends(stream)
     path = way.add("bandwidth", stream, rate=500)
     # The first slice may be under way in full when the clock starts.
-    assert _pass(sender, receiver, BULK[:150_000]) >= 0.28
-    assert _pass(*way.ends(stream), BULK[:150_000]) >= 0.28
+    assert _pass(sender, receiver, BULK[:75_000]) >= 0.14
+    assert _pass(*way.ends(stream), BULK[:75_000]) >= 0.14
     way.server.ok("PATCH", path, {"attributes": {"rate": 1000}})
-    assert _pass(sender, receiver, BULK[:150_000]) >= 0.13
+    assert _pass(sender, receiver, BULK[:75_000]) >= 0.07
 
 
 def test_bandwidth_is_per_connection(way: Way) -> None:
@@ -203,13 +203,13 @@ def test_timeout_drops_data_and_closes(way: Way, stream: str) -> None:
 
 def test_timeout_counts_from_the_last_data(way: Way) -> None:
     sender, receiver = way.ends("downstream")
-    way.add("timeout", timeout=300)
+    way.add("timeout", timeout=200)
     for _ in range(4):
-        time.sleep(0.1)
+        time.sleep(0.06)
         sender.sendall(b"lost")
     last = time.monotonic()
     assert receiver.recv(1) == b""
-    assert time.monotonic() - last >= 0.25
+    assert time.monotonic() - last >= 0.19
 
 
 def test_timeout_zero_never_closes_until_it_is_removed(way: Way) -> None:
