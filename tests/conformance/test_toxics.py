@@ -139,15 +139,21 @@ def test_bandwidth(way: Way, stream: str) -> None:
 
 def test_bandwidth_is_per_connection(way: Way) -> None:
     way.add("bandwidth", rate=500)
-    pairs = [way.ends("downstream") for _ in range(4)]
-    began = time.monotonic()
-    threads = [threading.Thread(target=_pass, args=(*pair, BULK[:150_000])) for pair in pairs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    # One after the other they would take 1.2 s.
-    assert 0.28 <= time.monotonic() - began < 1.2
+
+    def together() -> float:
+        pairs = [way.ends("downstream") for _ in range(4)]
+        threads = [threading.Thread(target=_pass, args=(*pair, BULK[:100_000])) for pair in pairs]
+        began = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return time.monotonic() - began
+
+    took = together()
+    assert took >= 0.19
+    # One after the other they would take 0.8 s; a machine that is too busy for less gets more tries.
+    assert took < 0.8 or min(together() for _ in range(5)) < 0.8
 
 
 def test_bandwidth_zero_stalls(way: Way) -> None:
