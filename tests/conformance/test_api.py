@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 import pytest
-from toxiproxies import LIMIT, Server, Way, ending, free_port, listening, until
+from toxiproxies import LIMIT, Server, Way, ending, free_port, listening, read, until
 
 PLAIN = "text/plain; charset=utf-8"
 PROXY = {"name": "p", "listen": "127.0.0.1:0", "upstream": "127.0.0.1:9"}
@@ -323,3 +323,12 @@ def test_an_upstream_that_refuses(way: Way) -> None:
     way.server.ok("PATCH", way.path, {"upstream": f"127.0.0.1:{free_port()}"})
     assert ending(way.dial()) == "FIN"
     assert until(lambda: way.server.ok("GET", way.path)["enabled"])
+
+
+def test_an_upstream_that_speaks_first(way: Way) -> None:
+    for _ in range(30):
+        client, far = way.connect()
+        far.sendall(b"hello")
+        assert read(client, 5) == b"hello"
+        far.sendall(b"again")
+        assert read(client, 5) == b"again"

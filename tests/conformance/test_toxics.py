@@ -391,12 +391,3 @@ def test_reset_frees_open_connections(way: Way) -> None:
     way.add("limit_data", bytes=10)
     assert way.server("POST", "/reset").status == 204
     _pass(sender, receiver, BULK[:100_000])
-
-
-def test_an_upstream_that_speaks_first(way: Way) -> None:
-    for _ in range(30):
-        client, far = way.connect()
-        far.sendall(b"hello")
-        assert read(client, 5) == b"hello"
-        far.sendall(b"again")
-        assert read(client, 5) == b"again"
