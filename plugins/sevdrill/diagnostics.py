@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from sevdrill.errors import DrillFileError
 from sevdrill.kinds import Kinds
 from sevdrill.model import Model
+from sevdrill.opening import open_file
 from sevdrill.ports import Load
 from sevdrill.probes import Probe
 from sevdrill.reading import MOST_BYTES, read, skim
@@ -118,7 +119,7 @@ def with_stop(loaded: LoadedDrill, conditions: Sequence[Probe]) -> LoadedDrill:
 
 def _read(path: Path, shown: str) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         raise DrillFileError(f"{shown}: cannot be read: {getattr(error, 'strerror', None) or error}") from None

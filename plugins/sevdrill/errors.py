@@ -20,6 +20,8 @@ Every message names the thing, says what was expected and what to do next.
 
 from __future__ import annotations
 
+from sevdrill.escaping import block
+
 __all__ = [
     "ActionError",
     "DrillFileError",
@@ -39,7 +41,10 @@ __all__ = [
 
 
 class SevdrillError(Exception):
-    """Base of every error that sevdrill raises on purpose; its text is meant for people."""
+    """Base of every error that sevdrill raises on purpose; its text is for people, without secrets and escapes."""
+
+    def __str__(self) -> str:
+        return block(super().__str__())
 
 
 class UsageError(SevdrillError):

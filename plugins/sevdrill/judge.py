@@ -1,37 +1,25 @@
 """Judges a timeline: what happened when, against which limit, and what that makes of the drill.
 
-Pure: the same timeline, drill and policy give the same verdict, with no stack at hand. Points in time that were found
-by polling are derived here, from the samples, so that there is one truth about them.
+Pure: the same timeline, drill and policy give the same verdict, with no stack at hand. Every reason names the lines of
+the timeline that it rests on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
+from typing import NamedTuple
 
 from sevdrill.checks import Check, Finding, Result
-from sevdrill.errors import SevdrillError
+from sevdrill.marks import Mark, Recorded
 from sevdrill.plan import alert_series, checks_of, demanded, effect_series, steady_series, targets_of
-from sevdrill.ports import Load, Pager
+from sevdrill.ports import Pager
 from sevdrill.scenario import Scenario
 from sevdrill.severity import LIMITS, Policy, Target
 from sevdrill.stretches import became_true, last_stretch
-from sevdrill.timeline import (
-    End,
-    FaultLine,
-    Interval,
-    MarkLine,
-    MessageLine,
-    PageLine,
-    PhaseLine,
-    ReadLine,
-    Sample,
-    StepLine,
-    Stopped,
-    Timeline,
-)
+from sevdrill.timeline import End, FaultLine, Interval, ReadLine, StepLine, Stopped, Timeline
 
 __all__ = ["CheckResult", "Outcome", "TargetResult", "Verdict", "judge"]
 
@@ -61,6 +49,8 @@ class TargetResult:
     """Seconds from injected, as an interval; None when it was not measured."""
     met: bool | None
     """None when it was not measured and nothing demands it."""
+    lines: tuple[int, ...] = ()
+    """Numbers of the timeline's lines that the measured time rests on."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +61,8 @@ class CheckResult:
     check: str
     finding: Finding
     invariant: bool
+    lines: tuple[int, ...] = ()
+    """Numbers of the timeline's lines that hold what was read."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +80,8 @@ class Verdict:
     """The runbook's steps as they ended."""
     waived: tuple[str, ...] = ()
     dirty: bool = False
+    rests_on: tuple[tuple[int, ...], ...] = ()
+    """For each reason, the numbers of the timeline's lines that it rests on; never empty."""
 
     def since_injected(self, mark: str) -> Interval | None:
         """The time from injected to a mark, in seconds; None when one of them is absent."""
@@ -114,32 +108,32 @@ def judge(timeline: Timeline, scenario: Scenario, policy: Policy) -> Verdict:
     return _Judge(timeline, scenario, policy).verdict()
 
 
-@dataclass
-class _Judge:
-    timeline: Timeline
-    scenario: Scenario
-    policy: Policy
-    marks: dict[str, Interval] = field(default_factory=dict)
+class _Reason(NamedTuple):
+    """Why a drill is not passed, and the lines that say so."""
 
-    def __post_init__(self) -> None:
-        self.phases: dict[str, float] = {}
-        for line in self.timeline.of(PhaseLine):
-            self.phases.setdefault(line.name, line.t)
-        self.samples: dict[str, list[Sample]] = {}
-        for sample in sorted(self.timeline.of(Sample), key=lambda s: (s.start, s.end)):
-            self.samples.setdefault(sample.series, []).append(sample)
-        self.steps = tuple(line for line in self.timeline.of(StepLine) if line.event == "ended")
+    text: str
+    lines: tuple[int, ...]
+
+
+class _Judge:
+    def __init__(self, timeline: Timeline, scenario: Scenario, policy: Policy) -> None:
+        self.timeline, self.scenario, self.policy = timeline, scenario, policy
+        self.seen = Recorded(timeline, scenario)
+        self.marks = self.seen.marks
 
     def verdict(self) -> Verdict:
-        self._find_marks()
         aborted, invalid = list(self._aborted()), list(self._invalid())
         targets = tuple(self._targets())
         checks = tuple(self._checks())
-        broken = [f"{c.title}: {c.finding.why}" for c in checks if c.invariant and c.finding.result is Result.BROKEN]
+        broken = [
+            _Reason(f"{c.title}: {c.finding.why}", c.lines)
+            for c in checks
+            if c.invariant and c.finding.result is Result.BROKEN
+        ]
         failed = [*broken, *self._failed(targets, checks)]
-        dirty = any(line.dirty for line in self.timeline.of(End))
+        dirty = [line for line in self.timeline.of(End) if line.dirty]
         if dirty:
-            failed.append("the stack could not be brought back to its steady state")
+            failed.append(_Reason("the stack could not be brought back to its steady state", self.seen.lines(*dirty)))
         if aborted:
             outcome, reasons = Outcome.ABORTED, [*aborted, *invalid]
         elif broken:
@@ -148,106 +142,40 @@ class _Judge:
             outcome, reasons = Outcome.INVALID, invalid
         else:
             outcome, reasons = (Outcome.FAILED, failed) if failed else (Outcome.PASSED, [])
-        waived = tuple(f"{w.target}: {w.because}" for w in self.scenario.waive)
-        unique = tuple(dict.fromkeys(reasons))
-        return Verdict(outcome, unique, dict(self.marks), targets, checks, self.steps, waived, dirty)
-
-    # -- points in time -----------------------------------------------------------------------------------------------
-
-    def _find_marks(self) -> None:
-        for line in self.timeline.of(MarkLine):
-            self.marks.setdefault(line.name, Interval(line.lo, line.hi))
-        if "injected" not in self.marks:
-            return
-        injected = self.marks["injected"]
-        found: dict[str, Interval | None] = {
-            "symptom": self._first(effect_series(self.scenario)),
-            "detected": self._first(alert_series(self.scenario)),
-            "paged": self._paged(injected),
-            "recovered": self._recovered(injected),
-        }
-        messages = [m for m in self.timeline.of(MessageLine) if m.t >= injected.lo and m.status != "declared"]
-        if messages:
-            found["announced"] = Interval(messages[0].t, messages[0].t)
-        acts = [s for s in self.steps if s.part == "respond" and not s.is_message]
-        done = [s for s in acts if s.ok]
-        if done:
-            first = min(done, key=lambda s: s.hi)
-            found["responded"] = Interval(first.lo, first.hi)
-        if acts and len(done) == len(acts) == sum(not s.is_message for s in self.scenario.respond):
-            last = max(done, key=lambda s: s.hi)
-            found["mitigated"] = Interval(last.lo, last.hi)
-        for mark in {step.mark for step in self.steps if step.mark}:
-            # Done when the last of them is, and only if all are.
-            setting = [step for step in self.steps if step.mark == mark]
-            last = max(setting, key=lambda step: step.hi)
-            found[mark] = Interval(last.lo, last.hi) if all(step.ok for step in setting) else None
-        self.marks |= {name: when for name, when in found.items() if when is not None and name not in self.marks}
-
-    def _first(self, series: Iterable[str]) -> Interval | None:
-        turned = [became_true(self.samples.get(s, []), self.marks["injected"].lo) for s in series]
-        return min((t for t in turned if t is not None), default=None, key=lambda t: t.hi)
-
-    def _paged(self, injected: Interval) -> Interval | None:
-        wanted = {detector.alert for detector in self.scenario.detect}
-        for page in self.timeline.of(PageLine):
-            named = {str(alert.get("name")) for alert in page.alerts}
-            if page.kind == "page" and page.status == "firing" and page.hi >= injected.lo and named & wanted:
-                return Interval(max(page.lo, injected.lo), page.hi)
-        return None
-
-    def _recovered(self, injected: Interval) -> Interval | None:
-        """The start of the last good stretch that reaches the end of verify, over all steady-state probes.
-
-        The steady state must have held before the closing steps: what only they brought about (the outside world
-        healed, say) is no recovery by the runbook.
-        """
-        if "verify" not in self.phases:
-            return None
-        close = self.phases.get("close", self.phases["verify"])
-        # At one moment of the last second: between the engine's look and its next phase the machine may have stalled.
-        if not any(self._held_at(close - tenth / 10) for tenth in range(11)):
-            return None
-        steady, every = self.scenario.steady_state, self.scenario.steady_state.every
-        began: list[Interval] = []
-        for series, probe in steady_series(self.scenario).items():
-            # Users leave when verify begins; every other probe goes on until the restore.
-            until = self.phases["verify" if Load in probe.needs else "restore"] if "restore" in self.phases else None
-            if until is None:
-                return None
-            samples = [s for s in self.samples.get(series, []) if s.end <= until]
-            stretch = last_stretch(samples, every)
-            reaches = stretch is not None and until - stretch.last.end <= 2 * every + probe.timeout
-            if stretch is None or not reaches or stretch.last.start - max(stretch.began.hi, injected.hi) < steady.hold:
-                return None
-            began.append(stretch.began)
-        lo, hi = max(b.lo for b in began), max(b.hi for b in began)
-        return Interval(max(lo, injected.lo), max(hi, injected.hi))
-
-    def _held_at(self, moment: float) -> bool:
-        steady = self.scenario.steady_state
-        for series, probe in steady_series(self.scenario).items():
-            stretch = last_stretch([s for s in self.samples.get(series, []) if s.end <= moment], steady.every)
-            if stretch is None or stretch.length < steady.hold:
-                return False
-            if moment - stretch.last.end > 2 * steady.every + probe.timeout:
-                return False
-        return True
+        # What is missing in the timeline is missed at its last line.
+        unique = {r.text: r.lines or self.seen.lines(self.timeline.lines[-1]) for r in reversed(reasons)}
+        ordered = tuple(dict.fromkeys(r.text for r in reasons))
+        return Verdict(
+            outcome,
+            ordered,
+            {name: mark.when for name, mark in self.marks.items()},
+            targets,
+            checks,
+            self.seen.steps,
+            tuple(f"{w.target}: {w.because}" for w in self.scenario.waive),
+            bool(dirty),
+            tuple(unique[text] for text in ordered),
+        )
 
     # -- what makes a drill aborted or invalid ------------------------------------------------------------------------
 
-    def _aborted(self) -> Iterator[str]:
+    def _aborted(self) -> Iterator[_Reason]:
         for line in self.timeline.of(Stopped):
             if line.kind == "aborted":
-                yield line.reason
+                yield _Reason(line.reason, self.seen.lines(line))
         if not self.timeline.ended:
-            last = list(self.phases)[-1] if self.phases else "prepare"
-            yield f"the run was killed in its phase {last}: its timeline has no end"
+            last = list(self.seen.phases)[-1] if self.seen.phases else "prepare"
+            yield _Reason(f"the run was killed in its phase {last}: its timeline has no end", ())
 
-    def _invalid(self) -> Iterator[str]:
+    def _invalid(self) -> Iterator[_Reason]:
+        for number in self.timeline.missing:
+            yield _Reason(
+                f"lines are missing after line {number} of the timeline: the disk was full, or somebody took them out",
+                (number,),
+            )
         for line in self.timeline.of(Stopped):
             if line.kind == "invalid":
-                yield line.reason
+                yield _Reason(line.reason, self.seen.lines(line))
                 # What never came after that needs no telling.
                 return
         if any(line.kind == "aborted" for line in self.timeline.of(Stopped)):
@@ -256,81 +184,87 @@ class _Judge:
         yield from self._faults()
         yield from self._monitoring()
         yield from self._unmeasured()
-        if "verify" not in self.phases:
-            yield "the run never reached its phase verify"
+        if "verify" not in self.seen.phases:
+            yield _Reason("the run never reached its phase verify", ())
 
-    def _start(self) -> float | None:
-        mark = self.marks.get("injected") or self.marks.get("quiet")
-        return mark.lo if mark else None
-
-    def _baseline(self) -> Iterator[str]:
-        start = self._start()
-        if start is None:
-            yield "nothing was injected" if self.scenario.quiet is None else "the quiet time never began"
+    def _baseline(self) -> Iterator[_Reason]:
+        if self.seen.start is None:
+            yield _Reason("nothing was injected" if self.scenario.quiet is None else "the quiet time never began", ())
             return
+        start, lines = self.seen.start.when.lo, self.seen.start.lines
         steady = self.scenario.steady_state
         for series, probe in steady_series(self.scenario).items():
-            before = [s for s in self.samples.get(series, []) if s.end <= start]
+            before = self.seen.of(series, until=start)
             stretch = last_stretch(before, steady.every)
             fresh = stretch is not None and start - stretch.last.end <= 2 * steady.every + probe.timeout
             if stretch is None or not fresh or stretch.length < steady.hold:
                 why = before[-1].why if before and not before[-1].ok else f"it did not hold for {steady.hold}"
-                yield f"the stack was not healthy before the fault: {probe.title}: {why}"
+                text = f"the stack was not healthy before the fault: {probe.title}: {why}"
+                yield _Reason(text, (*self.seen.around(before[-1:]), *lines))
         for series in (*effect_series(self.scenario), *alert_series(self.scenario)):
             # A single look that failed says nothing; the last one that did say something counts, if it is fresh.
-            before = [s for s in self.samples.get(series, []) if s.end <= start and s.ok is not None]
+            before = [s for s in self.seen.of(series, until=start) if s.ok is not None]
             if not before or before[-1].ok is not False or start - before[-1].end > KNOWN_WITHIN:
-                yield f"{series.split(':', 2)[-1]} was not known to be false before the fault"
+                text = f"{series.split(':', 2)[-1]} was not known to be false before the fault"
+                yield _Reason(text, (*self.seen.around(before[-1:]), *lines))
 
-    def _faults(self) -> Iterator[str]:
-        lines = list(self.timeline.of(FaultLine))
+    def _faults(self) -> Iterator[_Reason]:
+        looked = list(self.timeline.of(FaultLine))
         for index, fault in enumerate(self.scenario.inject):
-            if not any(line.index == index and line.event == "on" for line in lines):
-                yield f"the fault had no effect: {fault.title} was never seen on the stack"
-        if "injected" not in self.marks or "verify" not in self.phases:
+            mine = [line for line in looked if line.index == index]
+            if not any(line.event == "on" for line in mine):
+                text = f"the fault had no effect: {fault.title} was never seen on the stack"
+                yield _Reason(text, self.seen.lines(*mine[-1:]))
+        until = self.seen.phase("verify")
+        if "injected" not in self.marks or until is None:
             return
-        injected = self.marks["injected"].lo
+        injected = self.marks["injected"].when.lo
         for series, probe in effect_series(self.scenario).items():
-            if became_true(self.samples.get(series, []), injected) is None:
-                yield f"the fault had not the effect that the drill states: {probe.title} never became true"
-        if self.scenario.inject and not self.scenario.steady_state.throughout and not self._disturbed(injected):
-            yield (
+            if became_true(self.seen.samples.get(series, []), injected) is None:
+                text = f"the fault had not the effect that the drill states: {probe.title} never became true"
+                yield _Reason(text, self.seen.around(self.seen.of(series, since=injected)))
+        inside = [s for name in steady_series(self.scenario) for s in self.seen.of(name, since=injected, until=until)]
+        left = any(s.ok is False for s in inside)
+        if self.scenario.inject and not self.scenario.steady_state.throughout and not left:
+            text = (
                 "the steady state was never left, so recovery proves nothing: give a probe that sees the fault, "
                 "or `steady_state: {throughout: true}` if users must feel nothing"
             )
+            yield _Reason(text, self.seen.around(sorted(inside, key=lambda s: s.end)))
 
-    def _disturbed(self, since: float) -> bool:
-        until = self.phases["verify"]
-        watched = steady_series(self.scenario)
-        return any(s.ok is False for name in watched for s in self.samples.get(name, []) if since <= s.end <= until)
-
-    def _unmeasured(self) -> Iterator[str]:
+    def _unmeasured(self) -> Iterator[_Reason]:
         """A probe that could not look to the end says nothing about recovery."""
-        if "recovered" in self.marks or "injected" not in self.marks or "verify" not in self.phases:
+        until = self.seen.phase("verify")
+        if "recovered" in self.marks or "injected" not in self.marks or until is None:
             return
         for series, probe in steady_series(self.scenario).items():
-            seen = [s for s in self.samples.get(series, []) if s.end <= self.phases["verify"]]
-            if seen and seen[-1].ok is None:
-                yield f"recovery could not be measured: {probe.title}: {seen[-1].why or 'unknown'}"
+            last = self.seen.of(series, until=until)[-1:]
+            if last and last[0].ok is None:
+                text = f"recovery could not be measured: {probe.title}: {last[0].why or 'unknown'}"
+                yield _Reason(text, self.seen.lines(*last))
 
-    def _monitoring(self) -> Iterator[str]:
+    def _monitoring(self) -> Iterator[_Reason]:
         if not (self.scenario.detect or self.scenario.quiet):
             return
-        start, until = self._start(), self.phases.get("restore")
-        if start is None or until is None:
+        until = self.seen.phase("restore")
+        if self.seen.start is None or until is None:
             return
+        start = self.seen.start.when.lo
         wanted = [("monitoring", "the monitoring was not alive")]
         # A stack may have no pager that can be read; a drill that asks for pages is not planned there.
-        if self.samples.get("pager") or any(Pager in check.needs for check in checks_of(self.scenario)):
+        if self.seen.samples.get("pager") or any(Pager in check.needs for check in checks_of(self.scenario)):
             wanted.append(("pager", "the pager did not answer"))
         for series, what in wanted:
-            alive = [s.end for s in self.samples.get(series, []) if s.ok]
-            known = [start, *(t for t in alive if start < t < until), until]
-            had = any(t <= start for t in alive)
-            gap = max(later - earlier for earlier, later in pairwise(known))
+            alive = [s for s in self.seen.samples.get(series, []) if s.ok]
+            known = [start, *(s.end for s in alive if start < s.end < until), until]
+            had = any(s.end <= start for s in alive)
+            gap, since = max((later - earlier, earlier) for earlier, later in pairwise(known))
             if not had or gap > MONITORING_GAP:
-                bad = next((s.why for s in self.samples.get(series, []) if not s.ok and s.end >= start), "")
-                yield f"{what} for {gap:.0f} s, so its silence means nothing{': ' + bad if bad else ''}"
+                bad = next((s for s in self.seen.of(series, since=start) if not s.ok), None)
+                last = [s for s in alive if s.end <= since][-1:]
+                text = f"{what} for {gap:.0f} s, so its silence means nothing"
+                why = f": {bad.why}" if bad is not None and bad.why else ""
+                yield _Reason(text + why, self.seen.lines(*last, bad))
 
     # -- what makes a drill fail --------------------------------------------------------------------------------------
 
@@ -338,12 +272,14 @@ class _Judge:
         wanted = demanded(self.scenario)
         injected = self.marks.get("injected")
         for key, target in targets_of(self.scenario, self.policy).items():
-            mark = LIMITS.get(key)
-            if mark is None or self.scenario.quiet is not None:
+            name = LIMITS.get(key)
+            if name is None or self.scenario.quiet is not None:
                 continue
-            measured = self.marks[mark].since(injected) if injected and mark in self.marks else None
+            mark = self.marks.get(name)
+            measured = mark.when.since(injected.when) if injected and mark else None
             met = measured.hi <= target.limit if measured else (False if key in wanted else None)
-            yield TargetResult(target, mark, measured, met)
+            lines = tuple(sorted({*_lines(injected), *_lines(mark)}))
+            yield TargetResult(target, name, measured, met, lines)
 
     def _checks(self) -> Iterator[CheckResult]:
         reads: dict[int, ReadLine] = {}
@@ -351,7 +287,9 @@ class _Judge:
             if line.check not in reads or not reads[line.check].ok:
                 reads[line.check] = line
         for index, check in enumerate(checks_of(self.scenario)):
-            yield CheckResult(check.title, check.check, self._finding(check, reads.get(index)), check.invariant)
+            read = reads.get(index)
+            finding = self._finding(check, read)
+            yield CheckResult(check.title, check.check, finding, check.invariant, self.seen.lines(read))
 
     def _finding(self, check: Check, read: ReadLine | None) -> Finding:
         if read is None:
@@ -360,57 +298,65 @@ class _Judge:
             return Finding(Result.UNKNOWN, read.why)
         try:
             return check.judge(read.data, self.timeline)
-        except (SevdrillError, KeyError, TypeError, ValueError) as error:
+        except Exception as error:  # whatever was read, and whoever wrote the check: then nothing is known
             return Finding(Result.UNKNOWN, f"what was read cannot be judged: {type(error).__name__}: {error}")
 
-    def _failed(self, targets: tuple[TargetResult, ...], checks: tuple[CheckResult, ...]) -> Iterator[str]:
-        alerts = alert_series(self.scenario)
+    def _failed(self, targets: tuple[TargetResult, ...], checks: tuple[CheckResult, ...]) -> Iterator[_Reason]:
         if self.scenario.quiet is None and "recovered" not in self.marks:
-            yield "recover: the steady state never came back and held"
+            yield _Reason("recover: the steady state never came back and held", self._last_bad())
         if "injected" in self.marks:
-            for series, detector in alerts.items():
-                if became_true(self.samples.get(series, []), self.marks["injected"].lo) is None:
-                    yield f"detect: {detector.title} never fired"
+            injected = self.marks["injected"].when.lo
+            for series, detector in alert_series(self.scenario).items():
+                if became_true(self.seen.samples.get(series, []), injected) is None:
+                    lines = self.seen.around(self.seen.of(series, since=injected))
+                    yield _Reason(f"detect: {detector.title} never fired", lines)
         for result in targets:
             if result.met is False:
                 limit = f"{result.target.key}: the limit is {result.target.limit} ({result.target.source})"
-                yield (
-                    f"{limit}, measured {_range(result.measured)}"
-                    if result.measured
-                    else f"{limit}, never {result.mark}"
-                )
+                seen = f"measured {_range(result.measured)}" if result.measured else f"never {result.mark}"
+                yield _Reason(f"{limit}, {seen}", result.lines)
         yield from self._steps_failed()
         if self.scenario.steady_state.throughout or self.scenario.quiet is not None:
             yield from self._felt()
         for check in checks:
             if check.finding.result is not Result.HOLDS:
-                yield f"{check.title}: {check.finding.result}: {check.finding.why}"
+                yield _Reason(f"{check.title}: {check.finding.result}: {check.finding.why}", check.lines)
 
-    def _steps_failed(self) -> Iterator[str]:
+    def _last_bad(self) -> tuple[int, ...]:
+        bad = [s for name in steady_series(self.scenario) for s in self.seen.samples.get(name, []) if not s.ok]
+        return self.seen.lines(*sorted(bad, key=lambda s: s.end)[-1:])
+
+    def _steps_failed(self) -> Iterator[_Reason]:
         for part in ("investigate", "respond", "close"):
-            ended = {step.index: step for step in self.steps if step.part == part}
+            ended = {step.index: step for step in self.seen.steps if step.part == part}
             for index, action in enumerate(getattr(self.scenario, part)):
                 step = ended.get(index)
                 if step is None:
-                    yield f"{part}: {action.title} was never done"
+                    yield _Reason(f"{part}: {action.title} was never done", ())
                 elif not step.ok:
-                    yield f"{part}: {action.title}: {step.why}"
+                    yield _Reason(f"{part}: {action.title}: {step.why}", self.seen.lines(step))
 
-    def _felt(self) -> Iterator[str]:
-        start, until = self._start(), self.phases.get("verify")
-        if start is None or until is None:
+    def _felt(self) -> Iterator[_Reason]:
+        until = self.seen.phase("verify")
+        if self.seen.start is None or until is None:
             return
+        start = self.seen.start.when.lo
         for series, probe in steady_series(self.scenario).items():
-            inside = [s for s in self.samples.get(series, []) if start <= s.end <= until]
+            inside = self.seen.of(series, since=start, until=until)
             bad = next((s for s in inside if s.ok is not True), None)
             if bad is not None:
-                yield f"users felt it: {probe.title}: {bad.why or 'unknown'}"
+                yield _Reason(f"users felt it: {probe.title}: {bad.why or 'unknown'}", self.seen.lines(bad))
                 continue
             every = self.scenario.steady_state.every
             watched = [start, *(s.end for s in inside), until]
-            gap = max(later - earlier for earlier, later in pairwise(watched))
+            gap, since = max((later - earlier, earlier) for earlier, later in pairwise(watched))
             if gap > 2 * every + probe.timeout:
-                yield f"users may have felt it: nobody looked at {probe.title} for {gap:.1f} s"
+                text = f"users may have felt it: nobody looked at {probe.title} for {gap:.1f} s"
+                yield _Reason(text, self.seen.around([s for s in inside if s.end <= since][-1:]))
+
+
+def _lines(mark: Mark | None) -> tuple[int, ...]:
+    return mark.lines if mark is not None else ()
 
 
 def _range(interval: Interval) -> str:

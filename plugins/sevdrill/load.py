@@ -14,11 +14,13 @@ A locustfile uses `ledger` to note its writes:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -26,10 +28,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO, cast
 
 from sevdrill.clock import Clock
 from sevdrill.errors import StackError
+from sevdrill.masking import MASKER
 from sevdrill.ports import Ledger, LoadWindow
 
 __all__ = ["LedgerWriter", "LoadGenerator", "ledger"]
@@ -38,6 +41,8 @@ FOLDER_VARIABLE = "SEVDRILL_LOAD_DIR"
 REQUESTS = "requests.jsonl"
 FIRST_REQUEST_WITHIN = 60.0
 DRAIN = 10.0
+MOST_SAID = 1 << 20
+"""Bytes of what Locust printed that are kept, the last ones."""
 
 
 class LedgerWriter:
@@ -107,6 +112,8 @@ class LoadGenerator:
         self._read_to = 0
         self._lock = threading.Lock()
         self._stopped = False
+        self._log: BinaryIO | None = None
+        self._last_words = b""
 
     def start(self) -> None:
         """Start Locust and wait for the first request to end.
@@ -120,10 +127,16 @@ class LoadGenerator:
         command += ["--run-time", f"{max(1, round(self._limit))}s", "--stop-timeout", str(int(DRAIN))]
         command += ["--only-summary", "--loglevel", "WARNING"]
         environment = {**os.environ, FOLDER_VARIABLE: str(self._folder)}
-        with (self._folder / "locust.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
-            )
+        # A file without a name, so that what is not masked yet is gone when the run is killed.
+        self._log = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - closed by `stop`
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            env=environment,
+            start_new_session=True,
+        )
         deadline = self._clock.now() + FIRST_REQUEST_WITHIN
         while not self._read():
             if self._process.poll() is not None:
@@ -136,11 +149,14 @@ class LoadGenerator:
             time.sleep(0.05)
 
     def _log_tail(self) -> str:
-        try:
-            text = (self._folder / "locust.log").read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return ""
+        text = self._said().decode("utf-8", "replace")
         return "\n".join(f"    {line}" for line in text.strip().splitlines()[-8:])
+
+    def _said(self) -> bytes:
+        if self._log is not None:
+            size = os.fstat(self._log.fileno()).st_size
+            self._last_words = os.pread(self._log.fileno(), MOST_SAID, max(0, size - MOST_SAID))
+        return self._last_words
 
     def _read(self) -> deque[_Request]:
         path = self._folder / REQUESTS
@@ -189,6 +205,15 @@ class LoadGenerator:
     def stop(self) -> None:
         """Stop the users after the request at hand; whoever does not finish in time is ended."""
         self._stopped = True
+        try:
+            self._end()
+        finally:
+            if self._log is not None:
+                with contextlib.suppress(OSError), self._log:
+                    (self._folder / "locust.log").write_bytes(MASKER.raw(self._said()))
+                self._log = None
+
+    def _end(self) -> None:
         process = self._process
         if process is None or process.poll() is not None:
             return

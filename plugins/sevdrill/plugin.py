@@ -173,8 +173,10 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> DrillFile 
 
 
 def _may_be_drill(path: Path) -> bool:
+    from sevdrill.opening import open_file
+
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return MAYBE.search(file.read(2_000_000)) is not None
     except OSError:
         return False
@@ -262,12 +264,24 @@ def pytest_runtest_makereport(
     """Put a drill's summary on its report: a plain dict, which crosses from xdist's workers."""
     report = yield
     if item.get_closest_marker("drill") is not None:
+        _mask(report)
         setattr(report, IS_DRILL, True)
         for name in (SUMMARY, PLAN):
             found = getattr(item, name, None)
             if call.when == "call" and found is not None:
                 setattr(report, name, found)
     return report
+
+
+def _mask(report: pytest.TestReport) -> None:
+    """Take secrets and terminal escapes out of what pytest shows of a drill: its failure, and what it printed."""
+    from sevdrill.escaping import block
+    from sevdrill.masking import masked
+
+    shown = str(report.longrepr) if report.failed else ""
+    if masked(shown) != shown:
+        report.longrepr = block(shown)
+    report.sections = [(title, block(text)) for title, text in report.sections]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -333,8 +347,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         if exitstatus in (0, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if not session.config.pluginmanager.hasplugin("terminalreporter"):
+        from sevdrill.escaping import block
+
         for text in state.said:
-            print(text, file=sys.stderr)  # noqa: T201 - there is no reporter to say it
+            print(block(text), file=sys.stderr)  # noqa: T201 - there is no reporter to say it
 
 
 def _in_ci() -> bool:
@@ -362,5 +378,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         for line, colour in painted(drills):
             terminalreporter.write_line(line, **colour)
         terminalreporter.write_line(f"reports: {os.path.relpath(state.run_folder)}")
-    for text in state.said:
-        terminalreporter.write_line(text)
+    if state.said:
+        from sevdrill.escaping import block
+
+        for text in state.said:
+            terminalreporter.write_line(block(text))

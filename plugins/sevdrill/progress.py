@@ -7,6 +7,7 @@ import select
 import shutil
 import threading
 
+from sevdrill.escaping import line as one_line
 from sevdrill.plan import targets_of
 from sevdrill.scenario import Scenario
 from sevdrill.severity import LIMITS, Policy
@@ -76,8 +77,7 @@ class Progress:
             limit = f" of {self._limits[key]} to {key}" if key in self._limits else ""
             clock = f" {now - self._injected:5.1f} s{limit} |"
         text = f"{self._name} | {self._phase} |{clock} {self._event}"
-        plain = "".join(char if char.isprintable() else " " for char in text)
-        self._write(CLEAR + plain[: shutil.get_terminal_size().columns - 1])
+        self._write(CLEAR + one_line(text)[: shutil.get_terminal_size().columns - 1])
 
     def end(self) -> None:
         """The drill is over: the line goes."""
@@ -88,7 +88,7 @@ class Progress:
             try:
                 # A terminal that takes nothing (stopped by Ctrl-S, say) must not stop a drill with its fault on.
                 if select.select([], [self._descriptor], [], 0)[1]:
-                    os.write(self._descriptor, text.encode())
+                    os.write(self._descriptor, text.encode(errors="replace"))
             except (OSError, ValueError):
                 # A terminal that went away must not end a drill.
                 return

@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 
 import yaml
 
+from sevdrill.opening import open_file
 from sevdrill.source import MOST_NESTED, MOST_VALUES, Place, Problem, Source, Span, quote
 
 __all__ = ["MOST_BYTES", "is_drill", "read", "skim"]
@@ -92,7 +93,7 @@ def is_drill(path: Path) -> bool:
     mistakes are reported; one that cannot be read does not count.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             raw = file.read(MOST_BYTES + 1)
     except (OSError, ValueError):
         return False

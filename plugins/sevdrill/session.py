@@ -28,6 +28,7 @@ from sevdrill.healing import heal_all, start_watchdog
 from sevdrill.journal import Journal
 from sevdrill.judge import Verdict, judge
 from sevdrill.load import LoadGenerator
+from sevdrill.masking import MASKER
 from sevdrill.messages import Announcer
 from sevdrill.plan import Plan, make_plan
 from sevdrill.ports import Endpoints, Evidence, Load, Messages, Ports
@@ -92,8 +93,9 @@ def load_and_check(loaded: LoadedDrill, policy: Policy) -> None:
 
 
 def _scenario_of(timeline: Timeline, folder: Path, kinds: Kinds | None) -> Scenario:
+    run = timeline.run
     try:
-        return scenario_model((kinds or Kinds.default()).with_(CALLS)).model_validate(timeline.run.scenario)
+        scenario = scenario_model((kinds or Kinds.default()).with_(CALLS)).model_validate(run.scenario)
     except ValidationError as error:
         mistake = error.errors(include_url=False)[0]
         raise RunError(
@@ -101,6 +103,9 @@ def _scenario_of(timeline: Timeline, folder: Path, kinds: Kinds | None) -> Scena
             f"({'.'.join(map(str, mistake['loc'])) or 'drill'}: {mistake['msg']}); the file was changed, "
             "or its drill uses kinds that are not here (--conftest FILE names the conftest.py that has them)"
         ) from None
+    if (scenario.drill, scenario.severity) != (run.drill, run.severity):
+        raise RunError(f"{folder / TIMELINE}:1: the drill in it is not the one that it names; the file was changed")
+    return scenario
 
 
 def rejudge(folder: Path, policy_name: str | None = None, kinds: Kinds | None = None) -> RunResult:
@@ -122,7 +127,7 @@ def review(folder: Path, kinds: Kinds | None = None) -> RunResult:
     """Judge a run by its own policy and write its reports, from its timeline alone.
 
     Raises:
-        RunError: the timeline cannot be read.
+        RunError: the timeline cannot be read, or the reports cannot be written.
         PolicyError: its policy is not there any more.
     """
     timeline = Timeline.load(folder / TIMELINE)
@@ -130,8 +135,11 @@ def review(folder: Path, kinds: Kinds | None = None) -> RunResult:
     scenario = _scenario_of(timeline, folder, kinds)
     verdict = judge(timeline, scenario, policy)
     result = RunResult(verdict, summary(verdict, timeline), folder)
-    result.summary.update(write_reports(Case(timeline, scenario, policy, verdict, folder)))
-    (folder / "summary.json").write_text(json.dumps(result.summary, indent=2) + "\n", encoding="utf-8")
+    try:
+        result.summary.update(write_reports(Case(timeline, scenario, policy, verdict, folder)))
+        (folder / "summary.json").write_text(json.dumps(result.summary, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"the reports cannot be written into {folder}: {error.strerror or error}") from None
     return result
 
 
@@ -146,6 +154,9 @@ def _collect(ports: Ports, folder: Path, began: float, now: float, root: Path) -
         (folder / "errors.txt").write_text(f"{error}\n", encoding="utf-8")
         files = [folder / "errors.txt"]
     files += gather(ports, folder, now - began, root)
+    for file in files:
+        # Whatever stack it comes from: evidence is passed around.
+        file.write_bytes(MASKER.raw(file.read_bytes()))
     write_manifest(folder, files)
 
 
@@ -191,6 +202,7 @@ class DrillSession:
         stack = self._ready_stack()
         plan = make_plan(scenario, self.policy, stack.ports(), self._replicas)
         folder = self._folder(loaded)
+        MASKER.learn_data(scenario.dump())
         timeline = TimelineWriter(folder / TIMELINE, self.clock, listener=listener)
         try:
             timeline.write(

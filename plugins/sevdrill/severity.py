@@ -21,6 +21,7 @@ from sevdrill import conditions, sop
 from sevdrill.errors import PolicyError
 from sevdrill.level import Common, Escalation, FollowUp, Level, Limit, Review, Said, TargetKey, Tell, Update
 from sevdrill.model import Model
+from sevdrill.opening import open_file
 from sevdrill.reading import MOST_BYTES, read
 from sevdrill.shape import Shape, plain
 from sevdrill.sop import SEVERITIES, Severity, Status, Text
@@ -266,7 +267,7 @@ def _load_shipped(name: str) -> Policy:
 
 def _load_file(path: Path, shown: str) -> Policy:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             source = read(file.read(MOST_BYTES + 1), "policy")
     except OSError as error:
         reason = error.strerror or type(error).__name__

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sevdrill.timeline import Interval, Sample
 
-__all__ = ["Stretch", "became_true", "last_stretch"]
+__all__ = ["Stretch", "became_true", "last_stretch", "turned"]
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,25 @@ def last_stretch(samples: Sequence[Sample], every: float) -> Stretch | None:
 
 def became_true(samples: Sequence[Sample], after: float) -> Interval | None:
     """When the series first turned good after the moment ``after`` (seconds); None if it never did."""
-    lo = after
+    found = turned(samples, after)
+    if found is None:
+        return None
+    before, first = found
+    lo = after if before is None else max(before.start, after)
+    return Interval(min(lo, first.end), first.end)
+
+
+def turned(samples: Sequence[Sample], after: float) -> tuple[Sample | None, Sample] | None:
+    """The last bad and the first good sample of such a change; None if the series never turned good.
+
+    There is no last bad one when nobody looked between ``after`` and the first good one.
+    """
+    before: Sample | None = None
     for sample in samples:
         if sample.end < after:
             continue
         if sample.ok is True:
-            return Interval(min(max(lo, after), sample.end), sample.end)
+            return before, sample
         if sample.ok is False:
-            lo = max(sample.start, after)
+            before = sample
     return None

@@ -15,6 +15,7 @@ import pytest
 
 from sevdrill.diagnostics import LoadedDrill
 from sevdrill.errors import SevdrillError, Unsupported
+from sevdrill.escaping import block
 from sevdrill.reports.summary import properties
 from sevdrill.reports.terminal import page
 from sevdrill.scenario import Scenario
@@ -59,7 +60,8 @@ def parts(scenario: Scenario, summary: dict[str, Any]) -> Iterator[Part]:
         return Part(name, ok and not mine, "" if ok and not mine else f"{name}: {'; '.join(mine) or 'not so'}")
 
     for detector in scenario.detect:
-        yield part(f"detect: {detector.title} fires", True, f"detect: {detector.title} never fired")
+        title = block(detector.title)
+        yield part(f"detect: {title} fires", True, f"detect: {title} never fired")
     for target in summary["targets"]:
         if target["met"] is not None:
             key = target["target"]

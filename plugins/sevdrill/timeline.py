@@ -4,12 +4,14 @@ A timeline is a JSONL file: one line an event, flushed as it happens, so that a 
 Verdict, reports and history are made from it alone. Times are seconds since the run began, on the one monotonic clock.
 
 Line types: ``run`` (first line), ``phase``, ``sample``, ``mark``, ``fault``, ``step``, ``message``, ``page``, ``read``,
-``note``, ``stopped`` and ``end``.
+``note``, ``stopped`` and ``end``. Every line carries its number and the id of its run, so that a file of which lines
+were moved, taken out or put in is not taken for what happened.
 """
 
 from __future__ import annotations
 
-import json
+import datetime as dt
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -19,6 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sevdrill.clock import Clock
 from sevdrill.errors import RunError
+from sevdrill.escaping import json_line
+from sevdrill.masking import MASKER
+from sevdrill.opening import read_lines
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -66,10 +71,14 @@ class Interval(NamedTuple):
 
 
 class _Line(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     t: float = 0.0
     """When the line was written, in seconds since the run began."""
+    n: int = 0
+    """The line's number in its file, from 1; 0 for a line that was never written to one."""
+    run: str = ""
+    """Which run it is of: the same on every line of a file."""
 
 
 class RunLine(_Line):
@@ -226,9 +235,41 @@ class Timeline:
     """The lines of a run, in the order in which they were written."""
 
     def __init__(self, lines: Iterable[Line]) -> None:
-        self.lines: tuple[Line, ...] = tuple(lines)
-        if not self.lines or not isinstance(self.lines[0], RunLine):
-            raise RunError("this is no timeline: its first line is not a `run` line; give a run directory of sevdrill")
+        """Take the lines of one run.
+
+        Raises:
+            RunError: they do not begin with a `run` line, are in another order than they were written in, or not all
+                of the same run.
+        """
+        self.missing: list[int] = []
+        """Numbers of lines after which others are missing."""
+        taken: list[Line] = []
+        for line in lines:
+            self._check(taken, line)
+            taken.append(line)
+        if not taken:
+            raise _Broken("this is no timeline: it has no lines; give a folder under drill-runs/")
+        self.lines: tuple[Line, ...] = tuple(taken)
+        # What was made in memory has no numbers; then each line is known by its place.
+        self._numbers = {id(line): line.n or place for place, line in enumerate(taken, start=1)}
+
+    def _check(self, before: list[Line], line: Line) -> None:
+        if not before:
+            if not isinstance(line, RunLine):
+                raise _Broken("this is no timeline: its first line is no `run` line; give a folder under drill-runs/")
+            if line.n > 1:
+                raise _Broken(f"the first line has the number {line.n}; {_CHANGED}")
+            return
+        first, last = before[0], before[-1]
+        place = len(before) + 1
+        if isinstance(line, RunLine):
+            raise _Broken(f"line {place} begins another run; {_CHANGED}")
+        if line.run != first.run:
+            raise _Broken(f"line {place} is of another run ({line.run or 'none'}); {_CHANGED}")
+        if bool(line.n) != bool(first.n) or (first.n and line.n <= last.n):
+            raise _Broken(f"line {place} has the number {line.n}, after {last.n}: the order is wrong; {_CHANGED}")
+        if first.n and line.n != last.n + 1:
+            self.missing.append(last.n)
 
     @property
     def run(self) -> RunLine:
@@ -236,6 +277,10 @@ class Timeline:
         line = self.lines[0]
         assert isinstance(line, RunLine)
         return line
+
+    def number(self, line: Line) -> int:
+        """The number of one of the lines in its file, from 1."""
+        return self._numbers[id(line)]
 
     def of(self, kind: type[L]) -> Iterator[L]:
         """Every line of one type."""
@@ -255,29 +300,61 @@ class Timeline:
         """Read a timeline; a torn last line, as a killed run leaves it, is left out.
 
         Raises:
-            RunError: no such file, a version that is not ours, or a line that is no line of a timeline.
+            RunError: no such file, a version that is not ours, a line that is no line of a timeline, or lines that
+                are not all of one run, numbered, and in their order.
         """
         try:
-            raw = path.read_bytes().split(b"\n")
+            # Line by line: what is no timeline is refused before it fills the memory.
+            timeline = cls(_read(path))
         except OSError as error:
             raise RunError(f"cannot read the timeline {path}: {error.strerror}") from None
-        lines: list[Line] = []
-        for number, text in enumerate(raw, start=1):
-            if not text.strip():
-                continue
-            try:
-                lines.append(_LINE.validate_json(text))
-            except ValidationError as error:
-                if number == len(raw):
-                    break
-                why = error.errors(include_url=False)[0]["msg"]
-                raise RunError(f"{path}:{number}: not a line of a timeline ({why}); the file was changed") from None
-        timeline = cls(lines)
-        if timeline.run.version != SCHEMA_VERSION:
-            raise RunError(
-                f"{path}: timeline version {timeline.run.version}, but this sevdrill reads version {SCHEMA_VERSION}"
-            )
+        except _Broken as error:
+            raise RunError(f"{path}: {error}") from None
+        run = timeline.run
+        if run.version != SCHEMA_VERSION:
+            raise RunError(f"{path}: timeline version {run.version}, but this sevdrill reads version {SCHEMA_VERSION}")
+        if run.n != 1:
+            raise RunError(f"{path}:1: the lines have no numbers, so nobody knows whether all are there; {_CHANGED}")
+        try:
+            dt.datetime.fromisoformat(run.wall)
+        except ValueError:
+            raise RunError(f"{path}:1: {run.wall!r} is no time of day; {_CHANGED}") from None
         return timeline
+
+
+_CHANGED = "the file was changed after the run, so it proves nothing"
+
+MOST_BYTES = 256 << 20
+"""The largest timeline that is read, in bytes: some hours of a drill with many probes."""
+MOST_OF_A_LINE = 16 << 20
+"""The longest line that is read, in bytes."""
+
+
+class _Broken(RunError):
+    """Lines that do not make one timeline; without the file's name."""
+
+
+def _read(path: Path) -> Iterator[Line]:
+    """The lines of a file, one after the other: it may be large."""
+    torn = ""
+    for number, text in read_lines(path, MOST_BYTES, MOST_OF_A_LINE):
+        if torn:
+            raise RunError(torn)
+        try:
+            line = _LINE.validate_json(text)
+        except ValidationError as error:
+            why = error.errors(include_url=False, include_input=False)[0]["msg"]
+            torn = f"{path}:{number}: not a line of a timeline ({why}); {_CHANGED}"
+            # Only the last line can be torn, and one that was written whole ends with a line feed.
+            if text.endswith(b"\n"):
+                raise RunError(torn) from None
+        else:
+            # Which fields were given is of no use, and takes more memory than the line itself.
+            object.__setattr__(line, "__pydantic_fields_set__", _NONE)
+            yield line
+
+
+_NONE: set[str] = set()
 
 
 class TimelineWriter:
@@ -293,6 +370,8 @@ class TimelineWriter:
         self._zero = clock.now()
         self._file = path.open("x", encoding="utf-8")
         self._listener = listener
+        self._run = secrets.token_hex(4)
+        self._count = 0
         self.changed = threading.Condition(threading.RLock())
         self.lines: list[Line] = []
 
@@ -305,11 +384,15 @@ class TimelineWriter:
         return moment - self._zero
 
     def write(self, line: Line) -> None:
-        """Append a line, stamped with the time, and flush it."""
+        """Append a line, masked, numbered and stamped with the time, and flush it."""
+        data = MASKER.data(line.model_dump(mode="json"))
         with self.changed:
-            stamped = line.model_copy(update={"t": round(self.now(), 6)})
-            text = json.dumps(stamped.model_dump(mode="json", exclude_defaults=False), ensure_ascii=False)
             if not self._file.closed:
+                # Counted even if the disk does not take it: then whoever reads the file sees that a line is missing.
+                self._count += 1
+                data |= {"t": round(self.now(), 6), "n": self._count, "run": self._run}
+                stamped = type(line).model_construct(**data)
+                text = json_line(data)
                 self._file.write(text + "\n")
                 self._file.flush()
                 self.lines.append(stamped)

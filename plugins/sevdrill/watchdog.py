@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sevdrill.clock import SystemClock
 from sevdrill.errors import SevdrillError
+from sevdrill.escaping import block
 from sevdrill.healing import heal, overdue
 
 __all__ = ["main"]
@@ -59,7 +60,7 @@ def _say(path: Path, work: object) -> int:
     except FileNotFoundError:
         return 0
     except Exception:  # the last line of defence must not die of a surprise
-        traceback.print_exc()
+        print(block(traceback.format_exc()), flush=True)
         return 1
     return 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from sevdrill.plan import alert_series, checks_of, effect_series, steady_series
@@ -211,8 +212,33 @@ def ordered(drill: Scenario, lines: Iterable[Line]) -> list[Line]:
     return [first, *sorted(lines, key=lambda line: line.t)]
 
 
+def numbered(lines: Iterable[Line], run: str = "0a1b2c3d") -> list[Line]:
+    """The lines as a run writes them to its file: each with its number and the run's id."""
+    return [line.model_copy(update={"n": n, "run": run}) for n, line in enumerate(lines, start=1)]
+
+
+def recorded(folder: Path, lines: Iterable[Line]) -> Path:
+    """A folder of a run, with these lines as its timeline."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "".join(line.model_dump_json() + "\n" for line in numbered(lines))
+    (folder / "timeline.jsonl").write_text(text, encoding="utf-8")
+    return folder
+
+
 def timeline(lines: Iterable[Line]) -> Timeline:
     return Timeline(lines)
 
 
-__all__ = ["DATABASE_DOWN", "QUIET", "ROLLBACK", "Note", "incident", "quiet", "scenario", "series", "timeline"]
+__all__ = [
+    "DATABASE_DOWN",
+    "QUIET",
+    "ROLLBACK",
+    "Note",
+    "incident",
+    "numbered",
+    "quiet",
+    "recorded",
+    "scenario",
+    "series",
+    "timeline",
+]

@@ -8,17 +8,11 @@ from pathlib import Path
 import made_up
 import pytest
 from made_up import DATABASE_DOWN, incident, scenario
+from made_up import recorded as _record
 
 from sevdrill.cli import main
-from sevdrill.timeline import Line
 
 WRONG = "drill: x\nseverity: SEV-1\nsteady_stat: {}\n"
-
-
-def _record(folder: Path, lines: list[Line]) -> Path:
-    folder.mkdir(parents=True)
-    (folder / "timeline.jsonl").write_text("".join(line.model_dump_json() + "\n" for line in lines), encoding="utf-8")
-    return folder
 
 
 def test_judge_reads_the_timeline_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -59,8 +59,7 @@ def stubbed(monkeypatch):
         wall = dt.datetime.now(dt.UTC).isoformat()
         lines[0] = lines[0].model_copy(update={{"policy": self.options.policy, "wall": wall}})
         folder = self._folder(loaded)
-        text = "".join(line.model_dump_json() + chr(10) for line in lines)
-        (folder / "timeline.jsonl").write_text(text)
+        made_up.recorded(folder, lines)
         self.last = session.review(folder, scenario.kinds)
         return self.last
 

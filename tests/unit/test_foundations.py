@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import made_up
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,7 +102,7 @@ def test_a_timeline_reads_back(tmp_path: Path) -> None:
 
 def test_a_torn_last_line_is_left_out_and_a_torn_middle_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
-    whole, note = RUN.model_dump_json(), Note(text="x").model_dump_json()
+    whole, note = (line.model_dump_json() for line in made_up.numbered([RUN, Note(text="x")]))
     path.write_text(f"{whole}\n{note}\n{note[:20]}", encoding="utf-8")
     assert len(Timeline.load(path).lines) == 2
     path.write_text(f"{whole}\n{note[:20]}\n{note}\n", encoding="utf-8")

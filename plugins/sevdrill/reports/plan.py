@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sevdrill.escaping import line
 from sevdrill.plan import Plan, demanded
 from sevdrill.severity import LIMITS
 from sevdrill.units import Duration
@@ -13,6 +14,10 @@ __all__ = ["plan_page"]
 
 def plan_page(plan: Plan, shown: str) -> Iterator[str]:
     """Services, faults, blast radius, steps, targets with their sources, and the time that it may take."""
+    yield from map(line, _page(plan, shown))
+
+
+def _page(plan: Plan, shown: str) -> Iterator[str]:
     scenario, policy = plan.scenario, plan.policy
     yield f"{scenario.drill} ({shown}; {scenario.severity}, policy {policy.policy})"
     services = sorted(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sevdrill.escaping import clean
 from sevdrill.judge import Verdict
 from sevdrill.timeline import Interval, Timeline
 
@@ -17,7 +18,7 @@ def _interval(interval: Interval | None) -> dict[str, float] | None:
 def summary(verdict: Verdict, timeline: Timeline) -> dict[str, Any]:
     """The verdict of one drill as JSON; times are in seconds, each as the interval that polling allows."""
     run = timeline.run
-    return {
+    found = {
         "drill": run.drill,
         "file": run.file,
         "severity": run.severity,
@@ -27,6 +28,8 @@ def summary(verdict: Verdict, timeline: Timeline) -> dict[str, Any]:
         "began": run.wall,
         "outcome": str(verdict.outcome),
         "reasons": list(verdict.reasons),
+        # For each reason, the numbers of the lines of timeline.jsonl that it rests on.
+        "reasons_rest_on": [list(lines) for lines in verdict.rests_on],
         "injected": "injected" in verdict.marks,
         "dirty": verdict.dirty,
         "times": {name: _interval(time) for name, time in verdict.times.items()},
@@ -39,19 +42,34 @@ def summary(verdict: Verdict, timeline: Timeline) -> dict[str, Any]:
                 "note": result.target.note,
                 "measured": _interval(result.measured),
                 "met": result.met,
+                "lines": list(result.lines),
             }
             for result in verdict.targets
         ],
         "waived": list(verdict.waived),
         "steps": [
-            {"part": step.part, "step": step.title, "ok": step.ok, "ended": step.hi or step.t, "proof": step.why}
+            {
+                "part": step.part,
+                "step": step.title,
+                "ok": step.ok,
+                "ended": step.hi or step.t,
+                "proof": step.why,
+                "lines": [timeline.number(step)],
+            }
             for step in verdict.steps
         ],
         "checks": [
-            {"check": check.title, "result": str(check.finding.result), "why": check.finding.why}
+            {
+                "check": check.title,
+                "result": str(check.finding.result),
+                "why": check.finding.why,
+                "lines": list(check.lines),
+            }
             for check in verdict.checks
         ],
     }
+    cleaned: dict[str, Any] = clean(found)
+    return cleaned
 
 
 def properties(verdict: Verdict) -> list[tuple[str, object]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-__all__ = ["COLUMNS", "page", "painted", "table"]
+from sevdrill.escaping import line as one_line
+
+__all__ = ["COLUMNS", "page", "painted", "table", "where"]
 
 COLUMNS = ("detect", "respond", "rollback", "mitigate", "recover")
 
@@ -19,6 +21,7 @@ def table(drills: Sequence[dict[str, Any]]) -> list[str]:
         cells = [_cell(targets.get(key)) for key in COLUMNS]
         rows.append([drill["drill"], drill["outcome"].upper(), drill["severity"], *cells])
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    rows = [[one_line(cell) for cell in row] for row in rows]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     derived = [t for drill in drills for t in drill["targets"] if t["derived"] and t["met"] is not None]
     if derived:
@@ -53,21 +56,26 @@ def _short(seconds: float) -> str:
     return f"{seconds / 60:g}m" if seconds < 7200 else f"{seconds / 3600:g}h"
 
 
+def where(lines: Sequence[int]) -> str:
+    """Lines of the timeline, as a person looks them up."""
+    return f"timeline.jsonl:{','.join(map(str, lines))}"
+
+
 def page(drill: dict[str, Any], verbosity: int = 1) -> Iterator[str]:
     """What was expected of one drill and what happened, for people; text from services brings no terminal escapes.
 
     Below 0 (`-q`) it is why it is not passed; 0 adds the story; from 1 (`-v`) on, every time, step and check.
     """
     for line in _page(drill, verbosity):
-        yield "".join(char if char.isprintable() else " " for char in line)
+        yield one_line(line)
 
 
 def _page(drill: dict[str, Any], verbosity: int) -> Iterator[str]:
-    where = f"{drill['severity']}, policy {drill['policy']}, {drill['stack']}"
-    yield f"{drill['outcome'].upper()}: {drill['drill']} ({where})"
-    for reason in drill["reasons"]:
-        first, *rest = reason.splitlines()
-        yield f"  - {first}"
+    stack = f"{drill['severity']}, policy {drill['policy']}, {drill['stack']}"
+    yield f"{drill['outcome'].upper()}: {drill['drill']} ({stack})"
+    for reason, lines in zip(drill["reasons"], drill["reasons_rest_on"], strict=True):
+        first, *rest = reason.splitlines() or [""]
+        yield f"  - {first} ({where(lines)})"
         yield from (f"    {line}" for line in rest)
     if verbosity < 0:
         return

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from sevdrill.clock import Clock
 from sevdrill.errors import EngineUnavailable, Refused, StackError, StackUnhealthy, UsageError
+from sevdrill.masking import MASKER
 from sevdrill.ports import (
     Admin,
     Endpoints,
@@ -193,7 +194,9 @@ class ComposeStack:
         )
         if done.code != 0:
             raise UsageError(f"{self._where}: docker compose does not accept it: {tail(done.err)}")
-        return load_printed(done.out)
+        model = load_printed(done.out)
+        MASKER.learn_compose(model)
+        return model
 
     # --- up and down ---
 

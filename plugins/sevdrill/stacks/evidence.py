@@ -8,6 +8,7 @@ from typing import Any
 
 from sevdrill.clock import Clock
 from sevdrill.errors import StackError
+from sevdrill.masking import MASKER
 from sevdrill.ports import Monitoring
 from sevdrill.stacks.engine import Container
 from sevdrill.stacks.project import Project
@@ -22,7 +23,7 @@ BYTES = 2 * 1024 * 1024
 
 
 class ComposeEvidence:
-    """Logs and state of a stack, without what is in its environment."""
+    """Logs and state of a stack, without what is in its environment; secrets in them are masked."""
 
     def __init__(self, project: Project, monitoring: Monitoring | None, clock: Clock) -> None:
         self._project, self._monitoring, self._clock = project, monitoring, clock
@@ -45,14 +46,14 @@ class ComposeEvidence:
                 errors.append(str(error))
                 continue
             files.append(folder / f"{container.name}.log")
-            files[-1].write_bytes(_last(log))
+            files[-1].write_bytes(_last(MASKER.raw(log)))
         files.append(folder / "containers.json")
-        files[-1].write_text(json.dumps(states, indent=1) + "\n", encoding="utf-8")
+        files[-1].write_text(json.dumps(MASKER.data(states), indent=1) + "\n", encoding="utf-8")
         if self._monitoring is not None:
             try:
                 alerts = [{"name": alert.name, "labels": dict(alert.labels)} for alert in self._monitoring.alerts()]
                 files.append(folder / "alerts.json")
-                files[-1].write_text(json.dumps(alerts, indent=1) + "\n", encoding="utf-8")
+                files[-1].write_text(json.dumps(MASKER.data(alerts), indent=1) + "\n", encoding="utf-8")
             except StackError as error:
                 errors.append(str(error))
         if errors:

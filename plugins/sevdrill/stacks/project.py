@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sevdrill.errors import StackError
+from sevdrill.masking import MASKER
 from sevdrill.stacks.engine import Container, Engine, Finished
 from sevdrill.stacks.rewrite import LAYOUT, Layout, ServiceLayout
 from sevdrill.stacks.settings import StackSettings, meant, read_settings
@@ -28,6 +29,7 @@ class Project:
         self.folder = state_dir.absolute() / "stacks" / name
         self.file = self.folder / "compose.yml"
         self._lock = -1
+        self._learned = False
 
     @property
     def exists(self) -> bool:
@@ -46,6 +48,10 @@ class Project:
             raise StackError(f"stack {self.name} is not up: there is no {self.file}; start it first") from None
         except ValueError as error:
             raise StackError(f"{self.file} is broken ({error}); take the stack down and up again") from None
+        # Whoever attaches to a stack must keep its secrets as well as whoever started it.
+        if not self._learned:
+            MASKER.learn_compose(document)
+            self._learned = True
         return document
 
     def write(self, document: dict[str, Any]) -> None:

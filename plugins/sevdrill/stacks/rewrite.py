@@ -107,6 +107,22 @@ def rewrite(
         Refused: the model shares something with the world outside that it has not opted in to.
         UsageError: a proxy is wanted where none can stand.
     """
+    try:
+        return _rewrite(model, settings, project, pick, image_ports)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"the Compose files have a shape that sevdrill does not know ({type(error).__name__}: {error}); "
+            "write it as `docker compose config` does"
+        ) from None
+
+
+def _rewrite(
+    model: Mapping[str, Any],
+    settings: StackSettings,
+    project: str,
+    pick: Pick,
+    image_ports: Mapping[str, Sequence[int]] | None,
+) -> tuple[Document, Layout]:
     refuse_shared(model, settings)
     source = copy.deepcopy(dict(model))
     rewriter = _Rewriter(source, settings, project, pick, image_ports or {})

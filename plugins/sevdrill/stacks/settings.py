@@ -17,7 +17,7 @@ __all__ = ["LedgerSettings", "MonitoringSettings", "StackSettings", "meant", "re
 Permission = Literal[
     "bind-mounts", "external-volumes", "external-networks", "host-network", "host-access", "production-names"
 ]
-Port = int
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class MonitoringSettings(Model):
@@ -87,7 +87,7 @@ def read_settings(raw: object, services: Iterable[str], where: str) -> StackSett
     except ValidationError as error:
         mistakes = [_mistake(e) for e in error.errors()]
     else:
-        mistakes = list(_unknown_services(settings, sorted(services)))
+        mistakes = list(_unknown_services(settings, sorted(map(str, services))))
     if mistakes:
         raise UsageError("\n".join(f"{where}: {mistake}" for mistake in mistakes))
     return settings
@@ -113,7 +113,8 @@ def _unescape(value: Any) -> Any:
 def _mistake(error: Any) -> str:
     place = ".".join(str(part) for part in ("x-sevdrill", *error["loc"]))
     if error["type"] == "extra_forbidden":
-        known = StackSettings.model_fields if len(error["loc"]) == 1 else MonitoringSettings.model_fields
+        models: dict[str, type[Model]] = {"monitoring": MonitoringSettings, "ledgers": LedgerSettings}
+        known = models.get(str(error["loc"][0]), StackSettings).model_fields
         return f"{place}: unknown key{meant(str(error['loc'][-1]), known)}"
     return f"{place}: {error['msg']}"
 
