@@ -15,6 +15,7 @@ from sevdrill.reports.case import MARKS, Case, short, span
 from sevdrill.reports.followups import follow_ups, owner
 from sevdrill.reports.logs import errors_in_logs
 from sevdrill.reports.proposals import action_items, runbook_gaps
+from sevdrill.reports.terminal import where
 
 __all__ = ["retrospective"]
 
