@@ -135,8 +135,8 @@ def review(folder: Path, kinds: Kinds | None = None) -> RunResult:
     scenario = _scenario_of(timeline, folder, kinds)
     verdict = judge(timeline, scenario, policy)
     result = RunResult(verdict, summary(verdict, timeline), folder)
-    result.summary.update(write_reports(Case(timeline, scenario, policy, verdict, folder)))
     try:
+        result.summary.update(write_reports(Case(timeline, scenario, policy, verdict, folder)))
         (folder / "summary.json").write_text(json.dumps(result.summary, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise RunError(f"the reports cannot be written into {folder}: {error.strerror or error}") from None

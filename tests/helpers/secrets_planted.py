@@ -90,6 +90,7 @@ class LeakyStack(ToyStack):
 
     project = "toy"
     fails = False
+    was_begun = True
 
     def ports(self) -> Ports:
         watch = Watch(self)

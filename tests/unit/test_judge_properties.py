@@ -17,7 +17,7 @@ from sevdrill.errors import RunError, SevdrillError
 from sevdrill.judge import Outcome, Verdict, judge
 from sevdrill.plan import alert_series, steady_series
 from sevdrill.scenario import Scenario
-from sevdrill.session import rejudge, review
+from sevdrill.session import rejudge
 from sevdrill.severity import load_policy, shipped_policies
 from sevdrill.timeline import (
     End,
@@ -224,7 +224,7 @@ def test_changed_bytes_are_refused_or_judged_but_never_end_in_an_exception(data:
         )
     path.write_bytes(raw)
     with contextlib.suppress(SevdrillError):
-        review(tmp_path)
+        rejudge(tmp_path)
 
 
 # -- later is never better --------------------------------------------------------------------------------------------
@@ -405,16 +405,14 @@ LINES: st.SearchStrategy[Line] = st.one_of(
 
 @given(lines=st.lists(LINES, max_size=25), keep=st.booleans(), policy=st.sampled_from(shipped_policies()))
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_timeline_that_can_be_read_is_judged_and_reported(
-    tmp_path: Path, lines: list[Line], keep: bool, policy: str
-) -> None:
+def test_any_timeline_that_can_be_read_is_judged(tmp_path: Path, lines: list[Line], keep: bool, policy: str) -> None:
     for drill in (scenario(DATABASE_DOWN, targets={}), BAD_RELEASE, CALM):
         base = (quiet(CALM) if drill is CALM else incident(drill))[::5]
         base[0] = base[0].model_copy(update={"policy": policy})
         made = numbered([base[0], *(base[1:] if keep else []), *lines])
         verdict = judge(Timeline(made), drill, load_policy(policy))
         assert all(verdict.rests_on)
-        result = review(recorded(tmp_path, made))
+        result = rejudge(recorded(tmp_path, made))
         assert result.verdict == verdict
 
 

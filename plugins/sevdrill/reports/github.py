@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sevdrill.escaping import markdown
 from sevdrill.reports.case import short
 from sevdrill.reports.terminal import COLUMNS
 
 __all__ = ["step_summary"]
 
 ICONS = {"passed": "✅", "failed": "❌", "invalid": "❔", "aborted": "⏹"}
-
-
-def _plain(text: str) -> str:
-    """Text that stays text in GitHub's Markdown: no links, no HTML, no mentions, no cells."""
-    text = "".join(c if c.isprintable() else " " for c in text)
-    return re.sub(r"([\\`*_\[\]<>|#@!~&])", lambda match: f"&#{ord(match[1])};", text)
 
 
 def step_summary(drills: Sequence[Mapping[str, Any]], said: Sequence[str]) -> str:
@@ -34,16 +28,16 @@ def _lines(drills: Sequence[Mapping[str, Any]], said: Sequence[str]) -> Iterator
         targets = {t["target"]: t for t in drill["targets"]} if drill["injected"] else {}
         cells = " | ".join(_cell(targets.get(key)) for key in COLUMNS)
         outcome = f"{ICONS[drill['outcome']]} {drill['outcome'].upper()}"
-        yield f"| {_plain(drill['drill'])} | {outcome} | {drill['severity']} | {cells} |"
+        yield f"| {markdown(drill['drill'])} | {outcome} | {drill['severity']} | {cells} |"
     for drill in drills:
         if drill["outcome"] != "passed":
             yield ""
-            yield f"**{_plain(drill['drill'])}**"
+            yield f"**{markdown(drill['drill'])}**"
             yield ""
-            yield from (f"* {_plain(reason)}" for reason in drill["reasons"])
+            yield from (f"* {markdown(reason)}" for reason in drill["reasons"])
     if said:
         yield ""
-        yield from (f"* {_plain(line)}" for line in said)
+        yield from (f"* {markdown(line)}" for line in said)
     yield ""
 
 

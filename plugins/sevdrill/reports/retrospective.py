@@ -10,11 +10,12 @@ import re
 from collections.abc import Callable, Iterator
 
 from sevdrill.checks import Result
-from sevdrill.escaping import markdown as _plain
+from sevdrill.escaping import markdown as _md
 from sevdrill.reports.case import MARKS, Case, short, span
 from sevdrill.reports.followups import follow_ups, owner
 from sevdrill.reports.logs import errors_in_logs
 from sevdrill.reports.proposals import action_items, runbook_gaps
+from sevdrill.reports.terminal import where
 
 __all__ = ["retrospective"]
 
@@ -37,14 +38,15 @@ class _Writer:
     def document(self) -> Iterator[str]:
         shape = self.case.policy.postmortem
         title = shape.title if shape is not None else "Post-Mortem: [Title]"
-        name = _plain(self.scenario.drill)
+        name = _md(self.scenario.drill)
         filled = re.sub(r"\[(Incident )?Title\]", lambda _: name, title)
         yield f"# [DRILL] {filled if name in filled else f'{filled}: {name}' if filled else name}"
         yield ""
         yield f"**Outcome of the drill:** {self.verdict.outcome}"
         yield ""
         if self.verdict.reasons:
-            yield from (f"- {_plain(reason)}" for reason in self.verdict.reasons)
+            found = zip(self.verdict.reasons, self.verdict.rests_on, strict=True)
+            yield from (f"- {_md(reason)} ({where(lines)})" for reason, lines in found)
             yield ""
         for field in shape.fields if shape is not None else ():
             yield f"**{field.heading}**: {self.labelled(field.heading)}  "
@@ -72,16 +74,16 @@ class _Writer:
         return next((write(text) for words, write in writers.items() if words in heading.lower()), BLANK)
 
     def summary(self, text: str) -> str:
-        said = f"A drill, not an incident. {_plain(self.scenario.about)} {_plain(self.case.sentence)}"
+        said = f"A drill, not an incident. {_md(self.scenario.about)} {_md(self.case.sentence)}"
         asked = self.labels(text) if _LABEL.search(text) else ""
         run = self.case.timeline.run
         more = [
             f"- Began: {self.case.began:%Y-%m-%d %H:%M} UTC",
-            f"- Judged by: {_plain(self.case.policy.document.title)} ({_plain(run.policy)})",
-            f"- Stack: {_plain(run.stack)}",
-            f"- Runbook: {_plain(self.scenario.runbook) or BLANK}",
+            f"- Judged by: {_md(self.case.policy.document.title)} ({_md(run.policy)})",
+            f"- Stack: {_md(run.stack)}",
+            f"- Runbook: {_md(self.scenario.runbook) or BLANK}",
         ]
-        felt = f"\n\n{_plain(self.case.felt)}" if self.case.felt else ""
+        felt = f"\n\n{_md(self.case.felt)}" if self.case.felt else ""
         return "\n\n".join(filter(None, (" ".join(said.split()), asked, "\n".join(more)))) + felt
 
     def labels(self, text: str) -> str:
@@ -113,7 +115,7 @@ class _Writer:
             "services": self.services,
             "data": self.data,
             "revenue": lambda: BLANK,
-            "impact": lambda: " ".join(dict.fromkeys((_plain(self.scenario.about) or BLANK, self.users()))),
+            "impact": lambda: " ".join(dict.fromkeys((_md(self.scenario.about) or BLANK, self.users()))),
         }
         return next((find() for words, find in facts.items() if words in label.lower()), BLANK)
 
@@ -130,24 +132,24 @@ class _Writer:
         for event in self.case.events:
             again = event.text in told or (event.kind == "step" and event.text.startswith(said or ("\0",)))
             if event.at >= self.case.zero and event.kind != "probe" and not again:
-                yield event.until or event.at, _plain(event.text)
+                yield event.until or event.at, _md(event.text)
 
     def cause(self) -> str:
         if not self.scenario.inject:
             return "Nothing was injected: a quiet drill."
-        faults = "\n".join(f"- {_plain(fault.title)}" for fault in self.scenario.inject)
-        lines = [f"- {_plain(each.source)}: {_plain(each.text)}" for each in errors_in_logs(self.case, 5)]
+        faults = "\n".join(f"- {_md(fault.title)}" for fault in self.scenario.inject)
+        lines = [f"- {_md(each.source)}: {_md(each.text)}" for each in errors_in_logs(self.case, 5)]
         logs = "\n\nWhat the logs said of it:\n\n" + "\n".join(lines) if lines else ""
         return f"The drill injected:\n\n{faults}{logs}"
 
     def resolution(self) -> str:
         steps = [s for s in self.verdict.steps if not s.is_message]
-        done = [f"1. {_plain(s.title)}: {'done' if s.ok else 'FAILED'}: {_plain(s.why)}" for s in steps]
+        done = [f"1. {_md(s.title)}: {'done' if s.ok else 'FAILED'}: {_md(s.why)}" for s in steps]
         return "\n".join(done) or "No step of the runbook was done."
 
     def actions(self, text: str) -> str:
-        items = [_plain(item) for item in action_items(self.case)]
-        items += [_plain(f"runbook: {gap}") for gap in runbook_gaps(self.case)]
+        items = [_md(item) for item in action_items(self.case)]
+        items += [_md(f"runbook: {gap}") for gap in runbook_gaps(self.case)]
         items = items or [f"Nothing was missed. {BLANK}"]
         first = text.lstrip().splitlines()[0] if text.strip() else ""
         if first.startswith("|"):
@@ -170,23 +172,21 @@ class _Writer:
         gaps = runbook_gaps(self.case)
         if not gaps:
             return BLANK
-        return "Proposed changes of the runbook:\n\n" + "\n".join(f"- {_plain(gap)}" for gap in gaps) + f"\n\n{BLANK}"
+        return "Proposed changes of the runbook:\n\n" + "\n".join(f"- {_md(gap)}" for gap in gaps) + f"\n\n{BLANK}"
 
     def well(self) -> str:
         lines = [
-            f"- {r.target.key}: {span(r.measured)} against {short(r.target.limit)} ({_plain(r.target.source)})"
+            f"- {r.target.key}: {span(r.measured)} against {short(r.target.limit)} ({_md(r.target.source)})"
             for r in self.verdict.targets
             if r.met and r.measured is not None
         ]
         lines += [
-            f"- {_plain(c.title)}: {_plain(c.finding.why)}"
-            for c in self.verdict.checks
-            if c.finding.result is Result.HOLDS
+            f"- {_md(c.title)}: {_md(c.finding.why)}" for c in self.verdict.checks if c.finding.result is Result.HOLDS
         ]
         return "\n".join([*lines, f"- {BLANK}"])
 
     def better(self) -> str:
-        lines = [f"- {_plain(item)}" for item in action_items(self.case)]
+        lines = [f"- {_md(item)}" for item in action_items(self.case)]
         return "\n".join([*lines, f"- {BLANK}"])
 
     # -- facts --------------------------------------------------------------------------------------------------------
@@ -206,14 +206,14 @@ class _Writer:
 
     def services(self) -> str:
         found = sorted({service for fault in self.scenario.inject for service in fault.services})
-        return ", ".join(map(_plain, found)) or "none"
+        return ", ".join(map(_md, found)) or "none"
 
     def data(self) -> str:
         checks = [c for c in self.verdict.checks if c.invariant]
         broken = [c for c in checks if c.finding.result is not Result.HOLDS]
         if not checks:
             return f"not checked by this drill; {BLANK}"
-        return "; ".join(f"{_plain(c.title)}: {_plain(c.finding.why)}" for c in broken) or "none found"
+        return "; ".join(f"{_md(c.title)}: {_md(c.finding.why)}" for c in broken) or "none found"
 
     # -- what the SOP wants besides -----------------------------------------------------------------------------------
 
@@ -226,16 +226,16 @@ class _Writer:
             yield from ("", "**Follow-ups** (`sevdrill reviews` lists what is open)", "")
             for up in ups:
                 due = f"due {up['due'].replace('T', ' ')}" if up["due"] else "no time set"
-                yield f"- [ ] {_plain(up['what'])} - {_plain(up['owner'])} - {due} ({_plain(up['source'])})"
+                yield f"- [ ] {_md(up['what'])} - {_md(up['owner'])} - {due} ({_md(up['source'])})"
         if meeting is not None:
             yield from (
                 "",
-                f"**Review meeting**, {meeting.length} ({_plain(self.case.policy.cited(meeting.source))})",
+                f"**Review meeting**, {meeting.length} ({_md(self.case.policy.cited(meeting.source))})",
                 "",
             )
-            yield f"Attendees: {', '.join(map(_plain, meeting.attendees))}; called by: {_plain(owner(self.case))}"
+            yield f"Attendees: {', '.join(map(_md, meeting.attendees))}; called by: {_md(owner(self.case))}"
             yield ""
-            yield from (f"{n}. {_plain(point.what)} ({point.takes})" for n, point in enumerate(meeting.agenda, 1))
+            yield from (f"{n}. {_md(point.what)} ({point.takes})" for n, point in enumerate(meeting.agenda, 1))
         missing = [
             MARKS[name].lower() for name in ("detected", "mitigated", "recovered") if name not in self.verdict.marks
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from sevdrill.masking import masked
 from sevdrill.reports.case import Case
 from sevdrill.reports.followups import follow_ups
 from sevdrill.reports.retrospective import retrospective
@@ -33,14 +34,14 @@ def write_reports(case: Case) -> dict[str, Any]:
 
     def write(name: str, text: str) -> None:
         if text:
-            (case.folder / name).write_text(text, encoding="utf-8")
+            (case.folder / name).write_text(text, encoding="utf-8", errors="replace")
 
     def page() -> str:
         from sevdrill.reports.html import report_page
 
         return report_page(case)
 
-    for name, work in (("postmortem.md", lambda: retrospective(case)), ("report.html", page)):
+    for name, work in (("postmortem.md", lambda: masked(retrospective(case))), ("report.html", page)):
         text = made(name, work, "")
         write(name, text)
     return {
