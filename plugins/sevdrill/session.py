@@ -203,19 +203,18 @@ class DrillSession:
         plan = make_plan(scenario, self.policy, stack.ports(), self._replicas)
         folder = self._folder(loaded)
         MASKER.learn_data(scenario.dump())
+        begun = RunLine(
+            drill=scenario.drill,
+            severity=scenario.severity,
+            policy=self.options.policy,
+            stack=stack.title,
+            wall=self.clock.wall().isoformat(timespec="milliseconds"),
+            file=str(loaded.path),
+            scenario=scenario.dump(),
+        )
         timeline = TimelineWriter(folder / TIMELINE, self.clock, listener=listener)
         try:
-            timeline.write(
-                RunLine(
-                    drill=scenario.drill,
-                    severity=scenario.severity,
-                    policy=self.options.policy,
-                    stack=stack.title,
-                    wall=self.clock.wall().isoformat(timespec="milliseconds"),
-                    file=str(loaded.path),
-                    scenario=scenario.dump(),
-                )
-            )
+            timeline.write(begun)
             ports = self._ports(stack.ports(), loaded, folder, timeline)
             assert self._journal is not None
             engine = Engine(

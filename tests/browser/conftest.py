@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import pytest
 from looked_at import LOG, with_load
-from made_up import DATABASE_DOWN, QUIET, incident, quiet, scenario
+from made_up import DATABASE_DOWN, QUIET, incident, quiet, recorded, scenario
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
@@ -84,8 +84,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (drill / "evidence").mkdir(parents=True, exist_ok=True)
             (drill / "evidence" / "app.log").write_text(LOG, encoding="utf-8")
             write_manifest(drill / "evidence", [drill / "evidence" / "app.log"])
-            text = "".join(f"{line.model_dump_json()}\n" for line in with_load(lines, 0.8))
-            (drill / "timeline.jsonl").write_text(text, encoding="utf-8")
+            recorded(drill, with_load(lines, 0.8))
             began = f"2026-01-0{number + 1}T00:00:00+00:00"
             summaries.append({**review(drill).summary, "drill": f"Drill {name}", "began": began})
         finish_run(folder if number == 2 else folder.parent / f"run-{number}", summaries, state, datetime.now(UTC))

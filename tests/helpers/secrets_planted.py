@@ -89,6 +89,7 @@ class LeakyStack(ToyStack):
     """A toy stack that says everything it knows, wherever it can say something."""
 
     project = "toy"
+    title = "toy, project toy"
     fails = False
     was_begun = True
 

@@ -136,11 +136,19 @@ MISTAKES = {
     ),
     "services: {web: {x-sevdrill: {process: {command: [a]}}, depends_on: [wbe]}}\n": r'there is no service wbe, did you mean "web"',
     "services: {web: {x-sevdrill: {process: {command: [a]}}, stop_grace_period: 3}}\n": r"stop_grace_period is 3, expected",
-    "services: {web: {x-sevdrill: {process: {command: [a]}}}}\nvolumes: {v: {external: true}}\n": r"compose-0\.yml:3: volume v:",
     "services: {web: {x-sevdrill: {process: {command: ['${A:?b}']}}}}\n": r"expected \$NAME",
     "services: [\n": r"cannot be read as YAML",
     "services:\n  web: {x-sevdrill: {process: {command: [a]}}}\n  web: {x-sevdrill: {process: {command: [b]}}, x: 1}\n": r"x is not read",
 }
+
+
+def test_data_from_outside_the_stack_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="volume v: it is external"):
+        described(
+            tmp_path,
+            "x-sevdrill: {target: staging}\n"
+            "services: {web: {x-sevdrill: {process: {command: [a]}}}}\nvolumes: {v: {external: true}}\n",
+        )
 
 
 @pytest.mark.parametrize("text", MISTAKES)

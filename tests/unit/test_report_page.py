@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from looked_at import LOG, case, with_load
-from made_up import DATABASE_DOWN, QUIET, ROLLBACK, incident, quiet, scenario
+from made_up import DATABASE_DOWN, QUIET, ROLLBACK, incident, quiet, recorded, scenario
 
 from sevdrill.reports.case import Case
 from sevdrill.reports.checklists import ticked
@@ -132,7 +132,7 @@ def test_four_hours_and_two_hundred_thousand_samples(tmp_path: Path) -> None:
     count = itertools.count()
     lines = [line for line in lines if not isinstance(line, Sample) or next(count) % 2]
     assert next(count) > 380_000
-    (tmp_path / "timeline.jsonl").write_text("".join(f"{line.model_dump_json()}\n" for line in lines), encoding="utf-8")
+    recorded(tmp_path, lines)
     began = time.process_time()
     review(tmp_path)
     # Time of the processor, not of the clock: this machine may be busy with other things.
