@@ -226,7 +226,7 @@ class Runner:
         if self.moment == "mid-injection":
             setattr(kind, name, self._watched(put))
         if self.moment == "in flight":
-            setattr(kind, name, _killed_soon(put))
+            setattr(kind, name, _killed_in_flight(put))
         if self.moment == "undo":
             kind.undo = self._watched(undo)  # type: ignore[method-assign]
 
@@ -243,13 +243,27 @@ class Runner:
         subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
-def _killed_soon(act: Any) -> Any:
-    """A call that the engine, or a command of its own, goes on with after its caller is dead."""
+def _killed_in_flight(act: Any) -> Any:
+    """Die while a call is under way: a command that was started for it goes on without its caller."""
 
     def acts(*args: Any) -> None:
-        threading.Timer(0.15, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        now = threading.Event()
+
+        class Started(subprocess.Popen[Any]):
+            def __init__(self, *args: Any, **more: Any) -> None:
+                super().__init__(*args, **more)
+                now.set()
+
+        def kill() -> None:
+            now.wait(10)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        subprocess.Popen = Started  # type: ignore[misc]
+        threading.Thread(target=kill, daemon=True).start()
         act(*args)
-        os.kill(os.getpid(), signal.SIGKILL)
+        # It needs no command of its own; then it was the engine's call that nobody heard the end of.
+        now.set()
+        threading.Event().wait(10)
 
     return acts
 
