@@ -154,6 +154,8 @@ def _proxies(data: dict[str, Any]) -> object:
     api = next(part.partition("=")[2] for part in data["Config"]["Cmd"] if part.startswith("-port="))
     bound = data["NetworkSettings"]["Ports"].get(f"{api}/tcp") or []
     found = _ask(f"http://127.0.0.1:{bound[0]['HostPort']}/proxies") if bound else {}
+    if "error" in found:
+        return found
     return {name: {"enabled": p["enabled"], "toxics": [t["name"] for t in p["toxics"]]} for name, p in found.items()}
 
 
