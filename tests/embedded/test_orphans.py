@@ -72,10 +72,13 @@ def _parent(pid: int) -> int:
 def test_what_is_left_of_a_killed_pair_goes_at_the_next_start(place: SmallPlace) -> None:
     process = in_phase(place, "steady")
     owner, children = supervisor(place), processes(str(place.temporary))
+    mains = [pid for pid in children if _parent(pid) == owner]
+    assert len(mains) > 2
     watchdog = [pid for pid, command in processes(str(place.folder)).items() if "sevdrill.watchdog" in command]
     for pid in (*watchdog, process.pid, owner):
         os.kill(pid, signal.SIGKILL)
     process.communicate()
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in mains), "the kernel to end the services", AT_ONCE)
     assert list(place.temporary.glob("sevdrill-*")), "nobody was left who could have removed it"
     result = place.run()
     assert result.outcome == "passed", result.output

@@ -62,7 +62,7 @@ class Supervisor:
         try:
             found = getattr(self, f"_do_{request.pop('op')}")(**request)
         except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
-            return {"error": f"{error}" or type(error).__name__}
+            return {"error": _said(error)}
         return {"ok": found}
 
     # -- requests -----------------------------------------------------------------------------------------------------
@@ -183,6 +183,11 @@ class Supervisor:
         return self._done
 
 
+def _said(error: BaseException) -> str:
+    """What an error says to people: without the number that Python puts before what the kernel said."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+
+
 def _spawn(spec: dict[str, Any]) -> int:
     """Start a program; returns its process id once it is the program that runs.
 
@@ -220,7 +225,7 @@ def _become(spec: dict[str, Any], parent: int, writer: int) -> None:
         kernel.die_with_parent(parent)
         os.execve(spec["argv"][0], spec["argv"], spec["env"])  # noqa: S606 - a program, no shell line
     except BaseException as error:
-        os.write(writer, f"{spec['argv'][0]} cannot be started: {error}".encode())
+        os.write(writer, f"{spec['argv'][0]} cannot be started: {_said(error)}".encode())
     finally:
         os._exit(127)
 
@@ -239,7 +244,7 @@ def _hold(sizes: dict[str, int]) -> int:
             while True:
                 signal.pause()
         except BaseException as error:
-            os.write(writer, str(error).encode())
+            os.write(writer, _said(error).encode())
         finally:
             os._exit(1)
     os.close(writer)
