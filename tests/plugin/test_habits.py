@@ -138,7 +138,8 @@ def test_a_run_leaves_its_pages_and_its_history_and_tells_what_failed(
 
 
 def test_no_color_is_respected(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Without it there is no colour for want of a terminal.
+    # Colours are asked for, and pytester's own refusal of them is taken away: what is left is NO_COLOR.
+    monkeypatch.delenv("PY_COLORS")
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("NO_COLOR", "1")
     project.makefile(".yml", a=drill("Silent", "silent"))
