@@ -70,6 +70,7 @@ def stubbed(monkeypatch):
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     (pytester.path / "docker-compose.drill.yml").write_text(COMPOSE, encoding="utf-8")
     pytester.makepyprojecttoml('[tool.pytest]\nstrict = true\nfilterwarnings = ["error"]\n')
     pytester.makeconftest(STUB.format(helpers=str(made_up.__file__).rpartition("/")[0]))
@@ -114,6 +115,37 @@ def test_a_drill_that_fails_counts_once_and_names_the_phase_of_each_failing_part
     assert any("detect: alert DatabaseDown fires: " in message for message in messages)
     names = {each.get("name") for each in case.iter("property")}
     assert {"drill_outcome", "target_recover_seconds"} <= names
+
+
+def test_a_run_leaves_its_pages_and_its_history_and_tells_what_failed(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(project.path / "step.md"))
+    project.makefile(".yml", a=drill("Silent", "silent"), b=drill("Heard"))
+    result = project.runpytest_inprocess("--color=yes")
+    (folder,) = (project.path / "drill-runs").glob("*")
+    assert {"index.html", "summary.json", "a", "b"} == {path.name for path in folder.iterdir()}
+    left = {"timeline.jsonl", "summary.json", "postmortem.md", "report.html"}
+    assert left == {path.name for path in (folder / "a").iterdir()}
+    assert (project.path / ".sevdrill" / "history.db").exists()
+    assert "FAILED" in (project.path / "step.md").read_text(encoding="utf-8")
+    told = result.stdout.str()
+    assert "what happened (from injected):" in told
+    assert "injected: container.kill on db" in told
+    assert "checks:" not in told
+    (row,) = (line for line in told.splitlines() if "Silent" in line and "SEV-1" in line and "never/" in line)
+    assert row.startswith("\x1b[31m")
+
+
+def test_no_color_is_respected(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Colours are asked for, and pytester's own refusal of them is taken away: what is left is NO_COLOR.
+    monkeypatch.delenv("PY_COLORS")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    project.makefile(".yml", a=drill("Silent", "silent"))
+    result = project.runpytest_inprocess()
+    assert "Silent" in result.stdout.str()
+    assert "\x1b[" not in result.stdout.str()
 
 
 def test_x_stops_after_the_first_drill_and_its_report_is_whole(project: pytest.Pytester) -> None:

@@ -221,6 +221,25 @@ def test_a_page_that_cannot_be_drawn_fails_no_run(tmp_path: Path, monkeypatch: p
     assert (run / "summary.json").exists()
 
 
+def test_half_a_character_and_a_full_disk_cost_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from looked_at import case
+
+    from sevdrill.reports.writing import write_reports
+    from sevdrill.timeline import Note
+
+    made = case([*incident(scenario(DATABASE_DOWN)), Note(t=20, text="half: \udc80")], tmp_path)
+    assert write_reports(made)["trouble"] == []
+    assert "half: " in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    told = write_reports(made)
+    assert len(told["trouble"]) == 2
+    assert told["sentence"].startswith("Everything")
+
+
 def test_github_gets_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     summary = tmp_path / "step.md"
     summary.write_text("before\n", encoding="utf-8")

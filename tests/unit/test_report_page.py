@@ -24,7 +24,7 @@ from sevdrill.reports.story import story
 from sevdrill.reports.summary import summary
 from sevdrill.reports.terminal import page, painted
 from sevdrill.severity import load_policy
-from sevdrill.timeline import Line, Note, Sample, Stopped
+from sevdrill.timeline import Line, Note, Sample, StepLine, Stopped
 
 DRILL = scenario(DATABASE_DOWN)
 GOLDEN = {
@@ -226,6 +226,13 @@ def test_text_from_services_cannot_become_markup_in_page_or_plot() -> None:
     assert "<script>alert" not in page
     assert "<a href='http://evil" not in page
     assert "</script>" not in re.search(r'id="figure">(.*?)</script>', page, re.DOTALL)[1]  # type: ignore[index]
+
+
+def test_secrets_are_masked_in_page_and_plot_also_those_of_a_timeline_that_has_them() -> None:
+    secret = "postgresql://shop:hunter2-hunter2@db/shop"
+    lines: list[Line] = [*incident(DRILL), Note(t=20, text=secret)]
+    lines = [line.model_copy(update={"why": secret}) if isinstance(line, StepLine) else line for line in lines]
+    assert "hunter2" not in report_page(case(lines))
 
 
 def test_without_plotly_the_page_says_how_to_get_the_plot(monkeypatch: pytest.MonkeyPatch) -> None:

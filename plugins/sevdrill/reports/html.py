@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from sevdrill.escaping import clean, line
 from sevdrill.reports.case import Case, short, span
 from sevdrill.reports.checklists import ticked
 from sevdrill.reports.deciding import decisions
@@ -24,12 +26,18 @@ EVENTS = 400
 """Events that are listed at most; a drill has a few dozen."""
 
 
+def _shown(value: Any) -> Any:
+    """What stands in a page holds no secret and no control character; finished markup stays as it is."""
+    return line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 @cache
 def environment() -> Environment:
     """The templates; everything that is put into them is escaped."""
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -87,8 +95,8 @@ def _view(case: Case) -> dict[str, Any]:
             for line in errors_in_logs(case, most=20)
         ],
         "evidence": _evidence(case.folder / "evidence"),
-        "figure": figure(case) if plotly else None,
-        "plotly": plotly,
+        "figure": clean(figure(case)) if plotly else None,
+        "plotly": Markup(plotly),  # noqa: S704 - base64
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from sevdrill.masking import masked
@@ -32,18 +33,17 @@ def write_reports(case: Case) -> dict[str, Any]:
             trouble.append(f"{name} of {case.folder} could not be made: {type(error).__name__}: {error}")
             return otherwise
 
-    def write(name: str, text: str) -> None:
-        if text:
-            (case.folder / name).write_text(text, encoding="utf-8", errors="replace")
-
     def page() -> str:
         from sevdrill.reports.html import report_page
 
         return report_page(case)
 
+    def write(name: str, work: Callable[[], str]) -> None:
+        # Half of a character, as a broken log has it, is no reason to have no report.
+        (case.folder / name).write_text(work(), encoding="utf-8", errors="replace")
+
     for name, work in (("postmortem.md", lambda: masked(retrospective(case))), ("report.html", page)):
-        text = made(name, work, "")
-        write(name, text)
+        made(name, partial(write, name, work), None)
     return {
         "folder": case.folder.name,
         "sentence": case.sentence,
