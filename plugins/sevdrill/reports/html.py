@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from sevdrill.escaping import clean, line
 from sevdrill.reports.case import Case, short, span
@@ -28,7 +27,7 @@ EVENTS = 400
 
 def _shown(value: Any) -> Any:
     """What stands in a page holds no secret and no control character; finished markup stays as it is."""
-    return line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return line(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 @cache
@@ -96,7 +95,7 @@ def _view(case: Case) -> dict[str, Any]:
         ],
         "evidence": _evidence(case.folder / "evidence"),
         "figure": clean(figure(case)) if plotly else None,
-        "plotly": Markup(plotly),  # noqa: S704 - base64
+        "plotly": plotly,
     }
 
 
