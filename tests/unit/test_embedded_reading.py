@@ -151,6 +151,11 @@ def test_data_from_outside_the_stack_is_refused(tmp_path: Path) -> None:
         )
 
 
+def test_a_service_that_uses_production_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="looks like production"):
+        described(tmp_path, FILE.replace("expose: [5432]", "expose: [5432]\n    environment: {DB_HOST: db.prod}"))
+
+
 @pytest.mark.parametrize("text", MISTAKES)
 def test_mistakes_are_named_with_their_places(tmp_path: Path, text: str) -> None:
     with pytest.raises(UsageError, match=MISTAKES[text]):
