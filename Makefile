@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 # Embedded stacks at once; each takes about half a core.
 STACKS ?= 3
+# Test files at once. Most of what they do is wait for stacks.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help drill test test-fast browser-tools bench lint images engine-check schema clean
@@ -40,7 +42,7 @@ drill: $(VENV)/.ready ## set up, and run every drill in drills/: on containers w
 	  $(BIN)/pytest drills --drill-stack auto -n $(STACKS) $(PYTEST_ARGS); fi
 
 test: $(VENV)/.installed lint images ## every test; the stack tests need a Docker engine
-	$(BIN)/pytest tests $(PYTEST_ARGS)
+	$(BIN)/pytest tests -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.installed ## the tests that need no stack of any kind, and no browser
 	$(BIN)/pytest tests -m "not stack and not embedded and not browser" $(PYTEST_ARGS)
