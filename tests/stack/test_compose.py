@@ -283,6 +283,22 @@ def test_a_deploy_that_was_cut_off_does_not_stand_in_the_way(stack, with_child):
         stack.up()
 
 
+def test_a_deploy_leaves_alone_what_becomes_of_other_services(stack):
+    labels = {"sevdrill.project": stack.project, "com.docker.compose.project": stack.project, "sevdrill.service": "web"}
+    given = [part for label, value in labels.items() for part in ("--label", f"{label}={value}")]
+    given += ["--label", "com.docker.compose.oneoff=False", "--label", "sevdrill.role=service"]
+    (draft,) = docker("create", "--name", f"0123456789ab_{stack.project}-web-1", *given, "debian:bookworm-slim", "true")
+    try:
+        release = stack.ports()[Release]
+        release.deploy("app", "1.1")
+        release.deploy("app", "1.0")
+        assert draft in docker("ps", "-aq", "--no-trunc")
+        stack.up()
+        assert draft not in docker("ps", "-aq", "--no-trunc")
+    finally:
+        subprocess.run(["docker", "rm", "-f", draft], capture_output=True, timeout=60)
+
+
 def test_configurations_from_another_process(stack):
     environment = ComposeStack.attach(json.loads(json.dumps(stack.descriptor())), SystemClock()).ports()[Environment]
     assert environment.variables("app") == ["PRICE", "SECRET"]

@@ -332,13 +332,16 @@ class Engine:
                 with contextlib.suppress(docker.errors.NotFound):
                     self._sdk.api.remove_volume(volume["Name"], force=True)
 
-    def remove_drafts(self, project: str) -> None:
-        """Remove what a Compose that was killed halfway left: it would not get past its own drafts the next time."""
+    def remove_drafts(self, project: str, service: str | None = None) -> None:
+        """Remove what a Compose that was killed halfway left: it would not get past its own drafts the next time.
+
+        Of one service, where only that is changed: somebody else may be making another one's container right now.
+        """
         import docker.errors
 
         with self._errors(f"what an interrupted change of {project} left cannot be removed"):
             for container in self.containers(project):
-                if container.draft:
+                if container.draft and service in (None, container.service):
                     with contextlib.suppress(docker.errors.NotFound):
                         self._sdk.api.remove_container(container.id, v=True, force=True)
 

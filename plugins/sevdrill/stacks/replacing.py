@@ -24,7 +24,7 @@ def replace_replicas(project: Project, service: str, change: Callable[[dict[str,
         document = project.read()
         change(document["services"][runs_as])
         project.write(document)
-        project.engine.remove_drafts(project.name)
+        project.engine.remove_drafts(project.name, service)
         command = ("up", "-d", "--no-deps", "--no-build", "--pull", "never", runs_as)
         done = project.compose(*command, timeout=REPLACE, finish=True)
         # Once more where a replica does not run: the engine may just have ended a stop that an interrupted change had
