@@ -225,6 +225,7 @@ class ComposeStack:
         with self._project.changing():
             self._fetch(plain)
             if self._project.exists:
+                self._engine.remove_drafts(project)
                 # Compose gives up at once on a dependency that is unhealthy, also on one that is getting well again.
                 await_health(self._project, settings.healthy_within)
             images = {name: str(plain["services"][where.runs_as]["image"]) for name, where in layout.services.items()}
