@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from sevdrill.errors import SevdrillError
-from sevdrill.ports import Lifecycle, Monitoring, Ports, Release
+from sevdrill.ports import Environment, Lifecycle, Monitoring, Ports, Release
 
 __all__ = ["Surveys", "gather"]
 
@@ -44,7 +44,8 @@ def gather(ports: Ports, folder: Path, seconds: float, root: Path) -> list[Path]
         if isinstance(monitoring, Surveys):
             documents = _asked(partial(monitoring.survey, seconds), "prometheus.json")
     releases = _asked(partial(_releases, ports), "error") if Release in ports and Lifecycle in ports else {}
-    documents["changes.json"] = {**releases, "commits": _commits(root)}
+    configured = _asked(partial(_configurations, ports), "error") if Environment in ports and Lifecycle in ports else {}
+    documents["changes.json"] = {**releases, **configured, "commits": _commits(root)}
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, document in documents.items():
@@ -69,6 +70,15 @@ def _releases(ports: Ports) -> dict[str, Any]:
     named = [service for service in ports[Lifecycle].services() if release.releases(service)]
     return {
         "releases": {s: {"deployed": release.deployed(s), "history": release.history(s)} for s in named},
+    }
+
+
+def _configurations(ports: Ports) -> dict[str, Any]:
+    """Revisions by number, of services whose configuration was changed; their values stay with the stack."""
+    environment = ports[Environment]
+    changed = [s for s in ports[Lifecycle].services() if len(environment.history(s)) > 1]
+    return {
+        "configurations": {s: {"running": environment.running(s), "history": environment.history(s)} for s in changed}
     }
 
 

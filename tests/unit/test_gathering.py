@@ -13,7 +13,7 @@ import pytest
 from sevdrill.clock import SystemClock
 from sevdrill.errors import StackError
 from sevdrill.gathering import MOST, Surveys, gather
-from sevdrill.ports import Lifecycle, Monitoring, Ports, Release
+from sevdrill.ports import Environment, Lifecycle, Monitoring, Ports, Release
 from sevdrill.stacks.metrics import POINTS, SERIES, survey
 from sevdrill.stacks.monitoring import HttpMonitoring
 from sevdrill.stacks.settings import MonitoringSettings
@@ -59,6 +59,14 @@ class Stack:
         return ["1.0", "1.1", "1.0"]
 
 
+class Configured:
+    def running(self, service: str) -> dict[str, int]:
+        return {"app-1": 0}
+
+    def history(self, service: str) -> list[int]:
+        return [0, 1, 0] if service == "app" else [0]
+
+
 class Told:
     def __init__(self, told: Any) -> None:
         self.told = told
@@ -90,9 +98,11 @@ def test_a_query_that_fails_is_told_and_a_prometheus_that_says_nothing_is_an_err
         survey(Prometheus(**{"/api/v1/rules": None}).get, "http://prometheus:9090", 0, 10)
 
 
-def test_releases_commits_and_metrics_are_written(tmp_path: Path) -> None:
+def test_releases_configurations_commits_and_metrics_are_written(tmp_path: Path) -> None:
     stack = Stack()
-    ports = Ports({Monitoring: Told({"scrape_interval": 1}), Release: stack, Lifecycle: stack})
+    ports = Ports(
+        {Monitoring: Told({"scrape_interval": 1}), Release: stack, Lifecycle: stack, Environment: Configured()}
+    )
     root = tmp_path / "project"
     root.mkdir()
     git = ["git", "-C", str(root), "-c", "user.name=x", "-c", "user.email=x@example.com"]
@@ -103,6 +113,7 @@ def test_releases_commits_and_metrics_are_written(tmp_path: Path) -> None:
     assert read["prometheus.json"] == {"scrape_interval": 1}
     assert read["changes.json"]["releases"]["app"]["history"] == ["1.0", "1.1", "1.0"]
     assert list(read["changes.json"]["releases"]) == ["app"]
+    assert read["changes.json"]["configurations"] == {"app": {"running": {"app-1": 0}, "history": [0, 1, 0]}}
     assert read["changes.json"]["commits"][0].endswith("Break orders")
 
 

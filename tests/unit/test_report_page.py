@@ -58,6 +58,14 @@ def test_the_outcome_and_why_in_one_sentence(name: str) -> None:
     assert {"killed": "ABORTED"}.get(name, name.upper()) in page
 
 
+def test_each_reason_names_the_lines_that_it_rests_on() -> None:
+    made = case(GOLDEN["failed"][0])
+    page = html.unescape(report_page(made))
+    assert made.verdict.reasons
+    for reason, lines in zip(made.verdict.reasons, made.verdict.rests_on, strict=True):
+        assert f"{reason} <small>timeline.jsonl:{','.join(map(str, lines))}</small>" in page
+
+
 def test_every_prefix_of_a_run_has_its_report() -> None:
     lines = incident(DRILL)
     for count in range(1, len(lines), 97):

@@ -17,6 +17,7 @@ from sevdrill.reports.deciding import decisions
 from sevdrill.reports.logs import errors_in_logs
 from sevdrill.reports.plotting import POINTS, figure
 from sevdrill.reports.proposals import known_of_prometheus
+from sevdrill.reports.terminal import where
 from sevdrill.timeline import StepLine
 
 __all__ = ["environment", "report_page"]
@@ -70,7 +71,7 @@ def _view(case: Case) -> dict[str, Any]:
         "index": (case.folder.parent / "summary.json").exists() or (case.folder.parent / "index.html").exists(),
         "outcome_word": str(verdict.outcome),
         "sentence": case.sentence,
-        "reasons": verdict.reasons,
+        "reasons": list(zip(verdict.reasons, map(where, verdict.rests_on), strict=True)),
         "dirty": verdict.dirty,
         "waived": verdict.waived,
         "injected": injected,
