@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 
 import pytest
 
 from sevdrill.masking import MASKER
+
+# What tests start is no worker of the run that they are in: it has the stack's own name, and folders of its own.
+for _name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
+    del os.environ[_name]
 
 # Broken on purpose.
 collect_ignore = ["corpus"]
