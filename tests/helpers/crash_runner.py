@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
@@ -240,7 +241,10 @@ class Runner:
             parts = [service] if f"/{self.project}-{service}-1" in listed else [f"{service}--real", f"{service}--proxy"]
             file = ["-p", self.project, "-f", self.descriptor["file"]]
             command = ["docker", "compose", *file, "up", "-d", "--force-recreate", "--no-deps", "-t", "0", *parts]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        # As one who changes the stack does: a deployment of another cell is waited for.
+        with (Path(self.descriptor["file"]).parent / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
 def _killed_in_flight(act: Any) -> Any:

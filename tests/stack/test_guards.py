@@ -371,7 +371,8 @@ def test_two_runs_never_share_a_stack(place: Place) -> None:
     elsewhere = place.session(file, state_dir=place.folder / "elsewhere" / ".sevdrill")
     try:
         assert first.stack.project == place.project
-        before = docker("ps", "-q", "--no-trunc")
+        before = place.started()
+        assert before
         with pytest.raises(Refused, match=f"in use by the run with process id {os.getpid()}"):
             second.run(drill())
         # Another folder has locks of its own; the stack itself says whose it is.
@@ -379,6 +380,6 @@ def test_two_runs_never_share_a_stack(place: Place) -> None:
             elsewhere.run(drill())
         second.close()
         elsewhere.close()
-        assert docker("ps", "-q", "--no-trunc") == before
+        assert place.started() == before
     finally:
         first.close()
