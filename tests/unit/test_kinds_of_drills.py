@@ -11,12 +11,12 @@ from sevdrill.actions.disk import FreeDisk
 from sevdrill.actions.network import RestoreNetwork
 from sevdrill.checks import Result
 from sevdrill.checks.delivery import AlertedBeforeEffect, Delivered
-from sevdrill.errors import FaultError
+from sevdrill.errors import FaultError, StackError
 from sevdrill.faults import State
 from sevdrill.faults.partition import NetworkPartition
 from sevdrill.faults.provider import ProviderRateLimit
 from sevdrill.faults.resource import DiskFill
-from sevdrill.ports import Admin, Files, FoundFile, Membership, Networks, Ports, Space
+from sevdrill.ports import Admin, Files, FoundFile, Lifecycle, Membership, Networks, Ports, Replica, Space
 from sevdrill.timeline import MarkLine, PageLine, RunLine, Sample, Timeline
 
 MIB = 1024 * 1024
@@ -94,12 +94,21 @@ def test_restoring_the_network_goes_by_the_files_and_not_by_the_fault() -> None:
 
 class Disk:
     def __init__(self, size: int, *files: FoundFile) -> None:
-        self.size, self.files = size, list(files)
+        self.size, self.files, self.up = size, list(files), True
+
+    def replicas(self, service: str) -> list[Replica]:
+        return [Replica("app-1", "app", running=self.up, healthy=None)]
+
+    def start(self, service: str, replicas: Sequence[str]) -> None:
+        assert replicas == ["app-1"]
+        self.up = True
 
     def space(self, service: str, folder: str) -> Space:
         return Space(self.size, self.size - sum(file.size for file in self.files))
 
     def find(self, service: str, folder: str, name: str = "*") -> list[FoundFile]:
+        if not self.up:
+            raise StackError("no replica of app runs")
         prefix = f"{folder}/{name.partition('*')[0]}"
         return [file for file in self.files if file.path.startswith(prefix)]
 
@@ -119,13 +128,14 @@ def disk_fill(**more: Any) -> DiskFill:
 def test_a_disk_is_filled_with_old_files_of_its_own_and_emptied_of_just_these() -> None:
     other = FoundFile("/d/tmp/preview-x.tmp", 10, 9999)
     disk = Disk(8 * MIB, other)
-    ports = Ports({Files: disk})
+    ports = Ports({Files: disk, Lifecycle: disk})
     record = disk_fill().prepare(ports)
     assert disk_fill().state(ports, record) is State.OFF
     disk_fill().inject(ports, record)
     assert disk_fill().state(ports, record) is State.ON
     assert disk.space("app", "/d").free == MIB
     assert all(file.age == 7200 for file in disk.files if file is not other)
+    disk.up = False
     disk_fill().undo(ports, record)
     disk_fill().undo(ports, record)
     assert disk.files == [other]

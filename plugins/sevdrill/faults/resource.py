@@ -10,7 +10,7 @@ from pydantic import Field
 from sevdrill.errors import FaultError
 from sevdrill.faults.base import Fault, State
 from sevdrill.model import Record
-from sevdrill.ports import Files, Ports
+from sevdrill.ports import Files, Lifecycle, Ports
 from sevdrill.units import Bytes, Duration
 
 __all__ = ["DiskFill"]
@@ -19,7 +19,7 @@ __all__ = ["DiskFill"]
 class DiskFill(Fault):
     """Old temporary files pile up on a service's disk until there is only so much room left."""
 
-    needs: ClassVar[tuple[type, ...]] = (Files,)
+    needs: ClassVar[tuple[type, ...]] = (Files, Lifecycle)
 
     fault: Literal["resource.disk-fill"]
     service: str
@@ -64,6 +64,10 @@ class DiskFill(Fault):
             ports[Files].fill(self.service, file, min(excess, int(self.at_most)), self.aged)
 
     def undo(self, ports: Ports, record: Record) -> None:
+        replicas = ports[Lifecycle].replicas(self.service)
+        if not any(replica.running for replica in replicas):
+            # The files are on its disk, and only the service itself reaches that.
+            ports[Lifecycle].start(self.service, [replica.name for replica in replicas])
         ports[Files].remove(self.service, self._found(ports, record))
 
     def state(self, ports: Ports, record: Record) -> State:
