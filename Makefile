@@ -48,9 +48,10 @@ test-fast: $(VENV)/.installed ## the tests that need no stack of any kind, and n
 	$(BIN)/pytest tests -m "not stack and not embedded and not browser" $(PYTEST_ARGS)
 
 browser-tools: ## what the tests in tests/browser need: Chromium (as root, on Debian) and axe-core
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null && command -v npm >/dev/null || apt-get update -qq
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
-	  apt-get install --yes --no-install-recommends chromium chromium-driver fonts-dejavu-core
-	@command -v npm >/dev/null || apt-get install --yes --no-install-recommends npm
+	  apt-get install -qq --yes --no-install-recommends chromium chromium-driver fonts-dejavu-core
+	@command -v npm >/dev/null || apt-get install -qq --yes --no-install-recommends npm
 	npm install --silent --no-audit --no-fund --no-save --prefix .browser axe-core@4.10
 
 bench: $(VENV)/.installed engine-check ## measure: the built-in Toxiproxy, collecting, measured times, a drill's own time, reuse of a stack
