@@ -6,9 +6,9 @@ import pytest
 from drill_root import DrillRoot, docker
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, engine: object) -> Iterator[DrillRoot]:
-    """One stack for all the runs of these tests; nothing is left of it afterwards."""
+    """One stack for all the runs of a module; nothing is left of it afterwards."""
     root = DrillRoot(tmp_path_factory.mktemp("drills"))
     try:
         yield root
