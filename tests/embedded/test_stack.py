@@ -74,7 +74,9 @@ def test_kill_ends_a_replica_with_its_children_and_the_other_answers(ports: Port
     lifecycle = ports[Lifecycle]
     [name] = [name for name, status in lifecycle._control.status().items() if status.pid == own]  # type: ignore[attr-defined]
     lifecycle.kill("web", [name])
-    assert state(own) == state(child) == ""
+    # A dead process keeps its number until it is reaped.
+    assert {state(own), state(child)} <= {"", "Z"}
+    wait_for(lambda: state(own) == state(child) == "", "both to be reaped", 5)
     assert {r.name: r.running for r in lifecycle.replicas("web")}[name] is False
     assert len({ask(ports) for _ in range(4)}) == 1
     lifecycle.start("web", [name])
@@ -93,10 +95,11 @@ def test_pause_freezes_the_whole_tree_and_unpause_lets_it_go_on(ports: Ports) ->
     lifecycle = ports[Lifecycle]
     names = [r.name for r in lifecycle.replicas("web")]
     lifecycle.pause("web", names)
-    assert state(own) == state(child) == "T"
+    # A signal that was sent takes a moment to act.
+    wait_for(lambda: state(own) == state(child) == "T", "both to be frozen", 5)
     assert all(r.running and r.paused and r.healthy is False for r in lifecycle.replicas("web"))
     lifecycle.unpause("web", names)
-    assert "T" not in (state(own), state(child))
+    wait_for(lambda: "T" not in (state(own), state(child)), "both to go on", 5)
     assert ask(ports)
 
 
