@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import made_up
@@ -108,3 +110,13 @@ def test_the_projects_own_drills_are_valid(capsys: pytest.CaptureFixture[str]) -
 def test_heal_with_nothing_to_heal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["heal", "--state", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "nothing to heal\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_traceback() -> None:
+    command = [sys.executable, "-m", "sevdrill", "schema"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait(60) == 1
+        assert process.stderr.read() == b""
