@@ -58,7 +58,8 @@ def trend_lines(entries: Mapping[str, Sequence[Entry]], blocks: str = BLOCKS) ->
     rows = list(trend_rows(entries))
     for drill, runs in entries.items():
         outcomes = "".join(SIGNS.get(run.outcome, "?") for run in runs)
-        yield f"{''.join(c if c.isprintable() else ' ' for c in drill)}  ({len(runs)} run{'s' if len(runs) > 1 else ''}: {outcomes})"
+        count = f"{len(runs)} run{'s' if len(runs) > 1 else ''}"
+        yield f"{''.join(c if c.isprintable() else ' ' for c in drill)}  ({count}: {outcomes})"
         for row in (row for row in rows if row["drill"] == drill):
             last = short(row["last"]) if row["last"] is not None else "-"
             target = f"target {short(row['target'])}" if row["target"] is not None else ""
