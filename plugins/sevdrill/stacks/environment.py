@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sevdrill.errors import StackError
-from sevdrill.stacks.project import Project
+from sevdrill.stacks.project import Project, read_entries
 from sevdrill.stacks.replacing import replace_replicas
 from sevdrill.stacks.settings import meant
 
@@ -116,17 +116,7 @@ class Environments(ABC):
             raise StackError(f"revision {revision} of {service}'s configuration could not be rolled out: {trouble}")
 
     def _entries(self, service: str) -> list[dict[str, Any]]:
-        try:
-            lines = self._file.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return []
-        entries = []
-        for line in lines:
-            try:
-                entries.append(json.loads(line))
-            except ValueError:
-                continue  # a line that was cut off when its writer was killed
-        return [entry for entry in entries if entry["service"] == service]
+        return [entry for entry in read_entries(self._file) if entry["service"] == service]
 
     def _append(self, service: str, revision: int, variables: Variables) -> None:
         entry = {"service": service, "revision": revision, "variables": variables}

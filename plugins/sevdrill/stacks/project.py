@@ -18,7 +18,7 @@ from sevdrill.stacks.engine import Container, Engine, Finished
 from sevdrill.stacks.rewrite import LAYOUT, Layout, ServiceLayout
 from sevdrill.stacks.settings import StackSettings, meant, read_settings
 
-__all__ = ["Project", "write_atomically"]
+__all__ = ["Project", "read_entries", "write_atomically"]
 
 
 class Project:
@@ -142,3 +142,18 @@ def write_atomically(file: Path, text: str) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     draft.replace(file)
+
+
+def read_entries(file: Path) -> list[dict[str, Any]]:
+    """The entries of a JSONL file; none where there is no file, and not the line that its writer was killed at."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    entries = []
+    for line in lines:
+        try:
+            entries.append(json.loads(line))
+        except ValueError:
+            continue
+    return entries

@@ -9,7 +9,7 @@ from typing import Any
 
 from sevdrill.clock import Clock
 from sevdrill.errors import StackError
-from sevdrill.stacks.project import Project
+from sevdrill.stacks.project import Project, read_entries
 from sevdrill.stacks.replacing import replace_replicas
 from sevdrill.stacks.settings import meant
 
@@ -37,17 +37,7 @@ class History:
             stream.write(json.dumps(entry) + "\n")
 
     def _entries(self) -> list[dict[str, Any]]:
-        try:
-            lines = self._file.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return []
-        entries = []
-        for line in lines:
-            try:
-                entries.append(json.loads(line))
-            except ValueError:
-                continue  # a line that was cut off when its writer was killed
-        return entries
+        return read_entries(self._file)
 
 
 class ComposeReleases:
