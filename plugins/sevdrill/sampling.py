@@ -19,10 +19,18 @@ T = TypeVar("T")
 class Sampler(threading.Thread):
     """Takes a sample every ``every`` seconds until it is ended; a slow look never delays another sampler."""
 
-    def __init__(self, series: str, look: Callable[[], Reading], every: float, timeline: TimelineWriter) -> None:
+    def __init__(
+        self,
+        series: str,
+        look: Callable[[], Reading],
+        every: float,
+        timeline: TimelineWriter,
+        taken: Callable[[Sample], None] = lambda sample: None,
+    ) -> None:
+        """``taken`` is told of each sample once it is recorded."""
         super().__init__(name=f"sevdrill {series}", daemon=True)
         self.series, self.every = series, every
-        self._look, self._timeline = look, timeline
+        self._look, self._timeline, self._taken = look, timeline, taken
         self._ended = threading.Event()
         self.samples: list[Sample] = []
 
@@ -50,6 +58,7 @@ class Sampler(threading.Thread):
                 # A full disk must not blind the engine: it still has to see that all is well again.
                 with contextlib.suppress(OSError):
                     self._timeline.write(sample)
+                self._taken(sample)
             self._ended.wait(max(0.0, self.every - (self._timeline.now() - start)))
 
     def end(self) -> None:

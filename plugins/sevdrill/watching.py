@@ -12,7 +12,7 @@ from sevdrill.probes import Probe
 from sevdrill.sampling import Sampler
 from sevdrill.scenario import Scenario
 from sevdrill.stretches import last_stretch
-from sevdrill.timeline import Interval, PageLine, TimelineWriter
+from sevdrill.timeline import Interval, PageLine, Sample, TimelineWriter
 
 __all__ = ["Watching"]
 
@@ -34,9 +34,15 @@ class Watching:
         self.breach = ""
         """The stop condition that came true, and what was seen."""
 
-    def begin(self, series: str, look: Callable[[], Reading], every: float) -> None:
-        """Sample something from now on."""
-        self.samplers[series] = Sampler(series, look, every, self._timeline)
+    def begin(
+        self,
+        series: str,
+        look: Callable[[], Reading],
+        every: float,
+        taken: Callable[[Sample], None] = lambda sample: None,
+    ) -> None:
+        """Sample something from now on; ``taken`` is told of each sample once it is recorded."""
+        self.samplers[series] = Sampler(series, look, every, self._timeline, taken)
         self.samplers[series].start()
 
     def end(self, series: str) -> None:
@@ -59,7 +65,8 @@ class Watching:
             self.begin(series, partial(probe.read, self._ports), every)
         for series, probe in stop_series(self._scenario).items():
             # However slow the others are sampled: who says when to stop is not to wait.
-            self.begin(series, partial(self._breaching, probe), min(every, STOP_EVERY))
+            look, taken = partial(probe.read, self._ports), partial(self._note_breach, probe)
+            self.begin(series, look, min(every, STOP_EVERY), taken)
         if Monitoring in self._ports:
             for series, detector in alert_series(self._scenario).items():
                 self.begin(series, partial(self._firing, detector.alert, detector.labels), self._poll)
@@ -134,11 +141,9 @@ class Watching:
             return False
         return self._timeline.now() - stretch.last.end <= 2 * sampler.every + 1
 
-    def _breaching(self, probe: Probe) -> Reading:
-        reading = probe.read(self._ports)
-        if reading.ok and not self.breach:
-            self.breach = f"{probe.title}: {reading.why}"
-        return reading
+    def _note_breach(self, probe: Probe, sample: Sample) -> None:
+        if sample.ok and not self.breach:
+            self.breach = f"{probe.title}: {sample.why}"
 
     def _firing(self, alert: str, labels: dict[str, str]) -> Reading:
         firing = [a for a in self._ports[Monitoring].alerts() if matches(alert, labels, a.name, dict(a.labels))]

@@ -458,3 +458,25 @@ def test_direct_tells_a_process_that_does_not_listen_from_one_that_does(stack):
     [address] = stack.ports()[Endpoints].direct("web", 5999).values()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((address.host, address.port), timeout=2)
+
+
+def test_what_still_holds_a_network_is_waited_for(engine):
+    name = fresh_name()
+    network, *_ = docker(
+        "network",
+        "create",
+        "--label",
+        f"sevdrill.project={name}",
+        "--label",
+        f"com.docker.compose.project={name}",
+        name,
+    )
+    # Somebody else's: never touched, and gone in its own time.
+    guest, *_ = docker("run", "--detach", "--rm", "--network", name, "debian:bookworm-slim", "sleep", "60")
+    ended = threading.Timer(1.0, docker, ("kill", guest))
+    ended.start()
+    try:
+        engine.remove(name)
+    finally:
+        ended.join()
+    assert network not in docker("network", "ls", "-q", "--no-trunc")

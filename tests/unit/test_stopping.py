@@ -23,7 +23,7 @@ from sevdrill.journal import Journal
 from sevdrill.judge import Outcome
 from sevdrill.ports import LoadWindow, Ports, Reading
 from sevdrill.probes.load import LoadProbe
-from sevdrill.timeline import PhaseLine, StepLine
+from sevdrill.timeline import Line, PhaseLine, Sample, StepLine, Stopped
 from sevdrill.watching import STOP_EVERY
 
 HALF_FAIL = {"probe": "load", "name": "half fail", "error_rate": {"above": "50%"}}
@@ -52,6 +52,30 @@ def test_a_stop_condition_aborts_and_undoes(tmp_path: Path, stack: ToyStack) -> 
     assert stack.up
     assert run.debts() == set()
     assert not verdict.dirty
+
+
+def test_the_breach_is_recorded_before_anybody_acts_on_it(tmp_path: Path, stack: ToyStack) -> None:
+    run = Run(tmp_path, stack, stop=[HALF_FAIL], detect=NEVER, limit="60s", targets={})
+    recorded = threading.Event()
+    write = run.writer.write
+
+    def late(line: Line) -> None:
+        if isinstance(line, Sample) and line.series.startswith("stop:") and line.ok and not recorded.is_set():
+            # Whoever acted on it by now would be ahead of the record.
+            recorded.wait(0.3)
+            recorded.set()
+            assert not run.engine._watch.breach
+        write(line)
+
+    run.writer.write = late  # type: ignore[method-assign]
+    assert run.run().outcome is Outcome.ABORTED
+    lines = list(run.timeline.lines)
+    breach = next(
+        n for n, line in enumerate(lines) if isinstance(line, Sample) and line.series[:5] == "stop:" and line.ok
+    )
+    stopped = next(n for n, line in enumerate(lines) if isinstance(line, Stopped))
+    assert recorded.is_set()
+    assert breach < stopped
 
 
 def test_one_that_never_comes_true_changes_nothing(tmp_path: Path, stack: ToyStack) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from sevdrill.errors import EngineUnavailable, Refused, StackError
 from sevdrill.stacks.command import POLL, Finished, run, tail, wait_until
+from sevdrill.stacks.removing import remove_labelled
 from sevdrill.stacks.rewrite import OWNER, PROJECT, ROLE, SERVICE
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ UNPAUSE = 5.0
 """Seconds after which an unpause does not end by itself any more; it takes some hundredths."""
 UNWEDGE = 60.0
 """Seconds that the engine may take to kill a container that it cannot thaw."""
+REMOVED_WITHIN = 20.0
+"""Seconds that a container or network may go on holding what is to be removed."""
 PING = 3
 """Seconds that an engine which fell silent has to answer before it is asked anything again."""
 
@@ -317,20 +320,22 @@ class Engine:
         return wait_until(lambda: not self.inspect(container.id)["State"]["Running"], within=within)
 
     def remove(self, project: str) -> None:
-        """Remove what is left of a project: containers, their volumes, networks; only what carries its label."""
-        import docker.errors
+        """Remove what is left of a project: containers, their volumes, networks; only what carries its label.
 
-        label = {"label": [f"{PROJECT}={project}", f"com.docker.compose.project={project}"]}
-        with self._errors(f"the rest of {project} cannot be removed"):
-            for entry in self._sdk.api.containers(all=True, filters=label):
-                with contextlib.suppress(docker.errors.NotFound):
-                    self._sdk.api.remove_container(entry["Id"], v=True, force=True)
-            for network in self._sdk.api.networks(filters=label):
-                with contextlib.suppress(docker.errors.NotFound):
-                    self._sdk.api.remove_network(network["Id"])
-            for volume in self._sdk.api.volumes(filters=label)["Volumes"] or ():
-                with contextlib.suppress(docker.errors.NotFound):
-                    self._sdk.api.remove_volume(volume["Name"], force=True)
+        Raises:
+            StackError: something of it is still there after a while; an engine in mid-change first ends the change.
+        """
+        what = f"the rest of {project} cannot be removed"
+        labels = [f"{PROJECT}={project}", f"com.docker.compose.project={project}"]
+        held: list[str] = []
+
+        def removed() -> bool:
+            held[:] = remove_labelled(self._sdk.api, labels)
+            return not held
+
+        with self._errors(what):
+            if not wait_until(removed, within=REMOVED_WITHIN):
+                raise StackError(f"{what}: the engine answered {'; '.join(held)}")
 
     def remove_drafts(self, project: str, service: str | None = None) -> None:
         """Remove what a Compose that was killed halfway left: it would not get past its own drafts the next time.
