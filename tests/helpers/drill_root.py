@@ -19,6 +19,8 @@ from sevdrill.ports import Release
 from sevdrill.stacks.choice import named
 
 PROJECT = Path(__file__).resolve().parents[2]
+IMAGES = os.environ.get("STAGING_IMAGES", "sevdrill-staging")
+"""What the names of the staging system's images begin with."""
 
 # Every sabotage acts for real, on the running stack, once it is ready and before the drill looks at it.
 CONFTEST = """
@@ -176,9 +178,7 @@ class DrillRoot:
 
     def whole(self) -> bool:
         """Whether database and app run as they did before any fault, and orders are served."""
-        return (
-            self.running("db") == ["sevdrill-staging-db"] and self.running("app") == ["sevdrill-staging-app:1.0.0"] * 2
-        )
+        return self.running("db") == [f"{IMAGES}-db"] and self.running("app") == [f"{IMAGES}-app:1.0.0"] * 2
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
