@@ -132,7 +132,7 @@ class SmallPlace:
         (folder / "web.py").write_text(WEB)
         (folder / "watch.py").write_text(WATCH)
         (folder / "conftest.py").write_text(CONFTEST)
-        ini = ["[tool.pytest]", "strict = true", 'addopts = ["-p", "no:cacheprovider"]', 'drill_patience = "3s"']
+        ini = ["[tool.pytest]", "strict = true", 'addopts = ["-p", "no:cacheprovider"]', 'drill_patience = "15s"']
         ini += ['drill_blast_radius = "replicas=100%"']
         ini += ['drill_stack = ["docker-compose.yml"]', 'drill_stack_kind = "embedded"', ""]
         (folder / "pyproject.toml").write_text("\n".join(ini))
