@@ -107,6 +107,9 @@ class DrillRoot:
             (r"limit: \dm", "limit: 60s"),
             (r"targets: \{.*\}", "targets: {}"),
         ]
+        if name != "provider-slow.yml":
+            # A busy machine makes users wait, and that is not what these drills are about.
+            quicker.append((r"p95: \{below: 500ms\}", "p95: {below: 2s}"))
         for pattern, replacement in [*quicker, *changes]:
             text, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
             assert count or (pattern, replacement) in quicker, f"{name} has no {pattern}"
