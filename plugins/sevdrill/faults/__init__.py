@@ -6,6 +6,8 @@ from sevdrill.faults.base import Fault, State
 from sevdrill.faults.change import ChangeConfig, ChangeDeploy
 from sevdrill.faults.container import ContainerCrashLoop, ContainerKill, ContainerPause, ContainerStop
 from sevdrill.faults.limits import CpuLimit, MemoryLimit
+from sevdrill.faults.container import ContainerKill, ContainerPause, ContainerStop
+from sevdrill.faults.database import DatabaseLock
 from sevdrill.faults.network import (
     NetworkBandwidth,
     NetworkDown,
@@ -44,4 +46,5 @@ FAULTS: tuple[type[Fault], ...] = (
     MemoryHog,
     ChangeDeploy,
     ChangeConfig,
+    DatabaseLock,
 )
