@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sevdrill.actions.asking import Http, Run, WaitFor
 from sevdrill.actions.base import Action
 from sevdrill.actions.database import TerminateQueries
 from sevdrill.actions.disk import FreeDisk
@@ -11,6 +12,7 @@ from sevdrill.actions.people import Announce, Declare
 from sevdrill.actions.release import ConfigRollback, Rollback
 from sevdrill.actions.reverting import RevertingAction
 from sevdrill.actions.scale import Scale
+from sevdrill.actions.secrets import RotateSecret
 from sevdrill.actions.settings import CircuitBreak, Flag, SwitchKey, Throttle
 from sevdrill.actions.undoing import Heal, Revert
 
@@ -29,8 +31,12 @@ ACTIONS: tuple[type[Action], ...] = (
     SwitchKey,
     Throttle,
     Flag,
+    RotateSecret,
     FreeDisk,
     TerminateQueries,
+    Http,
+    Run,
+    WaitFor,
     Heal,
     Revert,
 )
