@@ -58,6 +58,7 @@ EXAMPLES: dict[str, Example] = {
     "change.deploy": Example({"service": "release", "release": "1.1"}),
     "change.config": Example({"service": "config", "set": {"MODE": "wrong"}}),
     "database.lock": Example({"service": "lock", "table": "orders"}, sees=SESSIONS),
+    "change.setting": Example({"service": "setting", "setting": "flag.search", "value": "off"}),
     "circuit-break": Example({"service": "circuit-break", "dependency": "provider"}),
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
@@ -74,6 +75,7 @@ ADMIN = (
     *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap"),
     *("circuit-break", "switch-key", "throttle", "flag", "rotate"),
 )
+ADMIN = ("rate-limit", "setting", "circuit-break", "switch-key", "throttle", "flag")
 """Services with an operators' API."""
 DATABASE = {
     "image": f"{IMAGES}-db",

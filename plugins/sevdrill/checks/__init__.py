@@ -6,6 +6,7 @@ from sevdrill.checks.access import Refused
 from sevdrill.checks.alerts import AlertResolved, NotPaged, PagedOnce
 from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.checks.delivery import AlertedBeforeEffect, Delivered
+from sevdrill.checks.triage import DecisionMatchesRules, SeverityMatchesImpact
 from sevdrill.checks.writes import NoDuplicateWrites, NoLostWrites
 
 __all__ = ["CHECKS", "Check", "Finding", "Result"]
@@ -19,4 +20,6 @@ CHECKS: tuple[type[Check], ...] = (
     Delivered,
     AlertedBeforeEffect,
     Refused,
+    SeverityMatchesImpact,
+    DecisionMatchesRules,
 )

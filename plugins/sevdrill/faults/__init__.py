@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sevdrill.faults.base import Fault, State
-from sevdrill.faults.change import ChangeConfig, ChangeDeploy
+from sevdrill.faults.change import ChangeConfig, ChangeDeploy, ChangeSetting
 from sevdrill.faults.container import ContainerCrashLoop, ContainerKill, ContainerPause, ContainerStop
 from sevdrill.faults.limits import CpuLimit, MemoryLimit
 from sevdrill.faults.container import ContainerKill, ContainerPause, ContainerStop
@@ -61,4 +61,5 @@ FAULTS: tuple[type[Fault], ...] = (
     ChangeDeploy,
     ChangeConfig,
     DatabaseLock,
+    ChangeSetting,
 )
