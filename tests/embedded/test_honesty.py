@@ -6,8 +6,6 @@ Everything here is real but for the containers: servers, fault, load, alert, and
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from embedded_root import EmbeddedRoot, restart, without_alert

@@ -5,9 +5,8 @@ from __future__ import annotations
 from sevdrill.faults.base import Fault, State
 from sevdrill.faults.change import ChangeConfig, ChangeDeploy, ChangeSetting
 from sevdrill.faults.container import ContainerCrashLoop, ContainerKill, ContainerPause, ContainerStop
-from sevdrill.faults.limits import CpuLimit, MemoryLimit
-from sevdrill.faults.container import ContainerKill, ContainerPause, ContainerStop
 from sevdrill.faults.database import DatabaseLock
+from sevdrill.faults.limits import CpuLimit, MemoryLimit
 from sevdrill.faults.network import (
     NetworkBandwidth,
     NetworkDown,
@@ -19,8 +18,6 @@ from sevdrill.faults.network import (
     NetworkTimeout,
 )
 from sevdrill.faults.partition import NetworkPartition
-from sevdrill.faults.provider import ProviderRateLimit
-from sevdrill.faults.resource import CpuHog, DiskFill, MemoryHog
 from sevdrill.faults.provider import (
     ProviderFlap,
     ProviderLoseAnswers,
@@ -29,7 +26,7 @@ from sevdrill.faults.provider import (
     ProviderRespondWithStatus,
     ProviderSlow,
 )
-from sevdrill.faults.resource import DiskFill
+from sevdrill.faults.resource import CpuHog, DiskFill, MemoryHog
 
 __all__ = ["FAULTS", "Fault", "State"]
 
