@@ -59,6 +59,8 @@ EXAMPLES: dict[str, Example] = {
     "change.config": Example({"service": "config", "set": {"MODE": "wrong"}}),
     "database.lock": Example({"service": "lock", "table": "orders"}, sees=SESSIONS),
     "change.setting": Example({"service": "setting", "setting": "flag.search", "value": "off"}),
+    # A service that says that it leaks, and a database that has no session of it: the undo looks at both.
+    "database.connections-exhausted": Example({"service": "pool", "database": "lock"}),
     "circuit-break": Example({"service": "circuit-break", "dependency": "provider"}),
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
@@ -76,6 +78,7 @@ ADMIN = (
     *("circuit-break", "switch-key", "throttle", "flag", "rotate"),
 )
 ADMIN = ("rate-limit", "setting", "circuit-break", "switch-key", "throttle", "flag")
+ADMIN = ("rate-limit", "circuit-break", "switch-key", "throttle", "flag", "pool")
 """Services with an operators' API."""
 DATABASE = {
     "image": f"{IMAGES}-db",
@@ -86,6 +89,7 @@ DATABASE = {
 SERVER = r"""
 %v = ("limit.main", "unlimited", "breaker.provider", "closed", "key.provider", "main", "throttle.chat", "off",
       "flag.search", "on", "revoked.main", "no", "answers.all", "ok", "secret.session", "as started");
+      "flag.search", "on", "pool.database", "fresh");
 $s = IO::Socket::INET->new(LocalPort => 8080, Listen => 50, ReuseAddr => 1) or die;
 while ($c = $s->accept) {
   $first = <$c>; $n = 0;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sevdrill.actions.asking import Http, Run, WaitFor
 from sevdrill.actions.base import Action
-from sevdrill.actions.database import TerminateQueries
+from sevdrill.actions.database import RefreshPool, TerminateQueries
 from sevdrill.actions.disk import FreeDisk
 from sevdrill.actions.lifecycle import Restart, Start
 from sevdrill.actions.network import RestoreNetwork
@@ -38,6 +38,7 @@ ACTIONS: tuple[type[Action], ...] = (
     Http,
     Run,
     WaitFor,
+    RefreshPool,
     Heal,
     Revert,
 )

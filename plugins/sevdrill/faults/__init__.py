@@ -7,6 +7,9 @@ from sevdrill.faults.change import ChangeConfig, ChangeDeploy, ChangeSetting
 from sevdrill.faults.container import ContainerCrashLoop, ContainerKill, ContainerPause, ContainerStop
 from sevdrill.faults.database import DatabaseLock
 from sevdrill.faults.limits import CpuLimit, MemoryLimit
+from sevdrill.faults.change import ChangeConfig, ChangeDeploy
+from sevdrill.faults.container import ContainerKill, ContainerPause, ContainerStop
+from sevdrill.faults.database import ConnectionsExhausted, DatabaseLock
 from sevdrill.faults.network import (
     NetworkBandwidth,
     NetworkDown,
@@ -59,4 +62,5 @@ FAULTS: tuple[type[Fault], ...] = (
     ChangeConfig,
     DatabaseLock,
     ChangeSetting,
+    ConnectionsExhausted,
 )
