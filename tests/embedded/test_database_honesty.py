@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from embedded_root import EmbeddedRoot, without_alert
+from embedded_root import EmbeddedRoot, without_rule
 
 pytestmark = pytest.mark.embedded
 
@@ -33,7 +33,7 @@ def test_without_its_step_nothing_recovers(whole_stack: EmbeddedRoot, name: str,
 @pytest.mark.parametrize(("name", "alert"), [("database-slow-queries.yml", "SlowQueries")])
 def test_without_its_alert_detection_fails(whole_stack: EmbeddedRoot, name: str, alert: str) -> None:
     path = whole_stack.drill(name, SHORT)
-    with without_alert(whole_stack, alert):
+    with without_rule(whole_stack, alert):
         result = whole_stack.run(path)
     assert result.outcome == "failed", result.output
     assert "never fired" in result.reasons

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from embedded_root import EmbeddedRoot, restart, without_alert
+from embedded_root import EmbeddedRoot, restart, without_rule
 
 pytestmark = pytest.mark.embedded
 
@@ -38,7 +38,7 @@ def test_unsabotaged_it_passes(whole_stack: EmbeddedRoot) -> None:
 
 def test_without_its_alert_rule_detection_fails(whole_stack: EmbeddedRoot) -> None:
     path = whole_stack.drill(NAME, SHORT)
-    with without_alert(whole_stack, "DatabaseDown"):
+    with without_rule(whole_stack, "DatabaseDown"):
         result = whole_stack.run(path)
     assert result.outcome == "failed", result.output
     assert "detect: alert DatabaseDown" in result.reasons

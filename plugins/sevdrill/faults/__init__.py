@@ -5,11 +5,8 @@ from __future__ import annotations
 from sevdrill.faults.base import Fault, State
 from sevdrill.faults.change import ChangeConfig, ChangeDeploy, ChangeSetting
 from sevdrill.faults.container import ContainerCrashLoop, ContainerKill, ContainerPause, ContainerStop
-from sevdrill.faults.database import DatabaseLock
-from sevdrill.faults.limits import CpuLimit, MemoryLimit
-from sevdrill.faults.change import ChangeConfig, ChangeDeploy
-from sevdrill.faults.container import ContainerKill, ContainerPause, ContainerStop
 from sevdrill.faults.database import ConnectionsExhausted, DatabaseLock
+from sevdrill.faults.limits import CpuLimit, MemoryLimit
 from sevdrill.faults.network import (
     NetworkBandwidth,
     NetworkDown,
