@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 from drill_root import PROJECT, DrillRoot, Result
 from embedded_root import EmbeddedRoot, without_rule
 from recording import DRILLS, recording, unpacked
-from sabotage import SabotagedRoot, without_rule
+from sabotage import SabotagedRoot, without_alert
 from saboteur import BREAKS
 
 from sevdrill.calls import CALLS
@@ -143,7 +143,7 @@ class Place:
             with without_rule(self.root, alert):
                 yield
         else:
-            with without_rule(self.root, alert):
+            with without_alert(self.root, alert):
                 yield
 
 

@@ -41,7 +41,7 @@ def own_stack(folder: Path) -> Iterator[SabotagedRoot]:
 
 
 @contextmanager
-def without_rule(root: DrillRoot, alert: str) -> Iterator[None]:
+def without_alert(root: DrillRoot, alert: str) -> Iterator[None]:
     """The rule is there, but its alert has another name: the one that the drill waits for never fires."""
     prometheus, rules = f"{root.project}-prometheus-1", "/etc/prometheus/rules.yml"
 

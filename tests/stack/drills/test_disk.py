@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
-from sabotage import SabotagedRoot, own_stack, without_rule
+from sabotage import SabotagedRoot, own_stack, without_alert
 
 from sevdrill.actions.disk import FreeDisk
 from sevdrill.clock import SystemClock
@@ -63,7 +63,7 @@ def test_unsabotaged_it_passes_and_the_alert_comes_before_the_harm(root: Sabotag
 
 def test_without_its_alert_it_fails(root: SabotagedRoot, ports: Ports) -> None:
     path = root.drill(NAME, SHORT)
-    with without_rule(root, "DiskFilling"):
+    with without_alert(root, "DiskFilling"):
         result = root.run(path)
     assert result.outcome == "failed", result.output
     assert "never fired" in result.reasons

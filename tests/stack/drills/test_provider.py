@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from drill_root import interrupt, wait_for
-from sabotage import SabotagedRoot, own_stack, without_rule
+from sabotage import SabotagedRoot, own_stack, without_alert
 
 from sevdrill.clock import SystemClock
 from sevdrill.ports import Admin, Endpoints, Ports, Proxies
@@ -84,7 +84,7 @@ def test_unsabotaged_it_passes(root: SabotagedRoot, as_before: Callable[[], bool
 @pytest.mark.parametrize("name", DRILLS)
 def test_without_its_alert_it_fails(root: SabotagedRoot, as_before: Callable[[], bool], name: str) -> None:
     path = root.drill(name, SHORT)
-    with without_rule(root, ALERT[name]):
+    with without_alert(root, ALERT[name]):
         result = root.run(path)
     assert result.outcome == "failed", result.output
     assert "never fired" in result.reasons

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from drill_root import docker
-from sabotage import SabotagedRoot, own_stack, without_rule
+from sabotage import SabotagedRoot, own_stack, without_alert
 
 from sevdrill.actions.network import RestoreNetwork
 from sevdrill.clock import SystemClock
@@ -41,7 +41,7 @@ def test_unsabotaged_it_passes(root: SabotagedRoot) -> None:
 
 def test_without_its_alert_it_fails(root: SabotagedRoot) -> None:
     path = root.drill(NAME, SHORT)
-    with without_rule(root, "DatabaseDown"):
+    with without_alert(root, "DatabaseDown"):
         result = root.run(path)
     assert result.outcome == "failed", result.output
     assert "DatabaseDown" in result.reasons
