@@ -29,7 +29,7 @@ import subprocess
 import sys
 
 from sevdrill.faults import FAULTS
-from sevdrill.ports import Lifecycle, Release
+from sevdrill.ports import Admin, Lifecycle, Release
 from sevdrill.session import DrillSession
 
 SABOTAGE = os.environ.get("SABOTAGE", "")
@@ -46,6 +46,8 @@ def sabotaged(self):
         lifecycle.kill(argument, [replica.name for replica in lifecycle.replicas(argument)])
     elif kind == "deploy":
         stack.ports()[Release].deploy("app", argument)
+    elif kind == "set":
+        stack.ports()[Admin].change(*argument.split(" "))
     return stack
 
 
