@@ -6,6 +6,7 @@ from sevdrill.checks.access import Refused
 from sevdrill.checks.alerts import AlertResolved, NotPaged, PagedOnce
 from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.checks.books import RowsMatch
+from sevdrill.checks.course import Checklist, StayedGood
 from sevdrill.checks.delivery import AlertedBeforeEffect, Delivered
 from sevdrill.checks.triage import DecisionMatchesRules, SeverityMatchesImpact
 from sevdrill.checks.writes import NoDuplicateWrites, NoLostWrites
@@ -24,4 +25,6 @@ CHECKS: tuple[type[Check], ...] = (
     SeverityMatchesImpact,
     DecisionMatchesRules,
     RowsMatch,
+    Checklist,
+    StayedGood,
 )
