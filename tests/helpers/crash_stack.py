@@ -64,6 +64,7 @@ EXAMPLES: dict[str, Example] = {
     "circuit-break": Example({"service": "circuit-break", "dependency": "provider"}),
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
+    "maintenance": Example({"service": "maintenance"}),
     "flag": Example({"service": "flag", "flag": "search"}),
     "maintenance": Example({"service": "maintenance", "part": "payments"}),
     "config-set": Example({"service": "config-set", "set": {"MODE": "other"}}),
@@ -75,6 +76,7 @@ PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close"
 DATABASES = ("lock",)
 """Services that are a PostgreSQL: the staging system's own, with nothing but its table of orders."""
 ADMIN = ("rate-limit", "circuit-break", "switch-key", "throttle", "flag")
+ADMIN = ("rate-limit", "setting", "circuit-break", "switch-key", "throttle", "flag", "maintenance")
 ADMIN = (
     *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap"),
     *("circuit-break", "switch-key", "throttle", "flag", "maintenance", "rotate"),
@@ -94,6 +96,8 @@ SERVER = r"""
       "flag.search", "on", "pool.database", "fresh");
       "flag.search", "on", "revoked.main", "no", "answers.all", "ok", "secret.session", "as started",
       "maintenance.payments", "off");
+      "flag.search", "on", "mode.maintenance", "off",
+      "revoked.main", "no", "answers.all", "ok", "secret.session", "as started");
 $s = IO::Socket::INET->new(LocalPort => 8080, Listen => 50, ReuseAddr => 1) or die;
 while ($c = $s->accept) {
   $first = <$c>; $n = 0;

@@ -123,16 +123,17 @@ class Flag(_SettingAction):
 
 
 class Maintenance(_SettingAction):
-    """Pause a part of a service: who asks for it gets a clear answer at once, and nothing is begun."""
+    """Close a service, or a part of it: who asks gets a clear answer at once, and nothing that is broken is asked."""
 
     action: Literal["maintenance"]
-    part: str = Field(min_length=1)
-    """What is paused, such as `payments`; the service has a setting `maintenance.PART`."""
+    part: str = ""
+    """What is closed, such as `payments`: the service has a setting `maintenance.PART`. The whole service when left
+    out: it has a setting `mode.maintenance`."""
 
     @property
     def title(self) -> str:
-        return f"put {self.part} of {self.service} into maintenance"
+        return f"put {f'{self.part} of ' if self.part else ''}{self.service} into maintenance"
 
     @property
     def _setting(self) -> Setting:
-        return Setting(self.service, f"maintenance.{self.part}", "on")
+        return Setting(self.service, f"maintenance.{self.part}" if self.part else "mode.maintenance", "on")
