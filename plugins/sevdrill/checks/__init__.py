@@ -8,6 +8,7 @@ from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.checks.books import RowsMatch
 from sevdrill.checks.course import Checklist, StayedGood
 from sevdrill.checks.delivery import AlertedBeforeEffect, Delivered
+from sevdrill.checks.release import VersionIs
 from sevdrill.checks.triage import DecisionMatchesRules, SeverityMatchesImpact
 from sevdrill.checks.writes import NoDuplicateWrites, NoLostWrites
 
@@ -27,4 +28,6 @@ CHECKS: tuple[type[Check], ...] = (
     RowsMatch,
     Checklist,
     StayedGood,
+    VersionIs,
+    Refused,
 )
