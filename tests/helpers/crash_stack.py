@@ -64,7 +64,6 @@ EXAMPLES: dict[str, Example] = {
     "circuit-break": Example({"service": "circuit-break", "dependency": "provider"}),
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
-    "maintenance": Example({"service": "maintenance"}),
     "flag": Example({"service": "flag", "flag": "search"}),
     "maintenance": Example({"service": "maintenance", "part": "payments"}),
     "config-set": Example({"service": "config-set", "set": {"MODE": "other"}}),
