@@ -88,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     stop.add_argument("name", nargs="?", default="", metavar="RUN|STACK", help="default: every run of this folder")
     stop.add_argument("--within", default="3m", metavar="TIME", help="how long to wait for it (default: 3m)")
     stop.add_argument("--state", type=Path, default=Path(".sevdrill"), metavar="DIR", help="default: .sevdrill")
+    stop.add_argument("--real-incident", action="store_true", help="say so, and tell everybody that the drill is over")
+    stop.add_argument("--runs", type=Path, default=Path("drill-runs"), metavar="DIR", help="default: drill-runs")
     stop.set_defaults(run=_stop)
     heal = commands.add_parser("heal", help="undo what killed runs left broken, and take down their stacks")
     heal.add_argument("--state", type=Path, default=Path(".sevdrill"), metavar="DIR", help="default: .sevdrill")
@@ -241,6 +243,7 @@ def _heal(options: argparse.Namespace) -> int:
 
 def _stop(options: argparse.Namespace) -> int:
     from sevdrill.clock import SystemClock
+    from sevdrill.escaping import block
     from sevdrill.stopping import stop
     from sevdrill.units import Duration
 
@@ -248,8 +251,9 @@ def _stop(options: argparse.Namespace) -> int:
         within = Duration.parse(options.within)
     except ValueError as error:
         raise UsageError(f"--within {options.within}: expected {error}") from None
-    for line in stop(options.state, Path(options.name).name, SystemClock(), within):
-        print(line, flush=True)
+    name, runs = Path(options.name).name, options.runs
+    for line in stop(options.state, name, SystemClock(), within, real_incident=options.real_incident, runs_dir=runs):
+        print(block(line), flush=True)
     return 0
 
 

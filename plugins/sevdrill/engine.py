@@ -18,10 +18,10 @@ from sevdrill.blast import WATCHDOG_AFTER
 from sevdrill.clock import Clock
 from sevdrill.errors import SevdrillError
 from sevdrill.faults import Fault, State
-from sevdrill.journal import Journal, Owed
+from sevdrill.journal import REAL_INCIDENT, Journal, Owed
 from sevdrill.model import Record
 from sevdrill.plan import Plan
-from sevdrill.ports import Load, Monitoring, Ports, Reading, Undos
+from sevdrill.ports import Load, Messages, Monitoring, Ports, Reading, Undos
 from sevdrill.sampling import Look
 from sevdrill.shield import Shield
 from sevdrill.timeline import (
@@ -126,12 +126,21 @@ class Engine:
                         patience = HURRIED
                         reason = self.journal.asked_to_stop() or f"interrupted by {interrupted or 'Ctrl-C'}"
                         self._quietly(Stopped(kind="aborted", reason=reason))
+                        self._say_over(reason, None)
                     self._restore(patience=patience)
+                    if interrupted is not None:
+                        self._say_over(reason, not self.dirty)
             finally:
                 self._watch.end_all()
                 self._quietly(End(dirty=self.dirty))
         if interrupted is not None:
             raise interrupted
+
+    def _say_over(self, reason: str, undone: bool | None) -> None:
+        """Tell everybody that a drill ends for a real incident; no trouble with that stands in the way of an undo."""
+        if REAL_INCIDENT in reason and Messages in self.ports:
+            with contextlib.suppress(Exception):
+                self.ports[Messages].over(reason, undone)
 
     def _phases(self) -> None:
         scenario = self.plan.scenario

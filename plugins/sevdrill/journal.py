@@ -28,12 +28,14 @@ from sevdrill.faults import Fault
 from sevdrill.kindfile import class_of, place_of
 from sevdrill.model import Record
 
-__all__ = ["Debt", "Journal", "JournalFile", "Owed", "journal_files"]
+__all__ = ["REAL_INCIDENT", "Debt", "Journal", "JournalFile", "Owed", "journal_files"]
 
 Owed = Fault | RevertingAction
 """What owns an undo."""
 
 FOLDER = "journal"
+REAL_INCIDENT = "because of a real incident"
+"""What stands in the note of whoever stops a drill for that reason."""
 
 
 @dataclass(frozen=True)

@@ -2,49 +2,120 @@
 
 from __future__ import annotations
 
-from typing import cast
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import cast, get_args
 
 from sevdrill.clock import Clock
 from sevdrill.errors import ActionError
+from sevdrill.facts import Situation, facts
 from sevdrill.level import Escalation
 from sevdrill.scenario import Scenario
 from sevdrill.severity import Policy
-from sevdrill.sop import Status
+from sevdrill.sop import Status, Template
 from sevdrill.timeline import MessageLine, TimelineWriter
 
-__all__ = ["ESCALATED", "PREFIX", "Announcer"]
+__all__ = ["ESCALATED", "EVERYBODY", "OVER", "PREFIX", "Announcer"]
 
 PREFIX = "[DRILL]"
+"""How every message begins: nobody who reads one may take a drill for an incident."""
 ESCALATED = "escalated"
 """The status of a message that brings somebody in."""
+OVER = "over"
+"""The status of the message that a drill has ended before its time."""
+EVERYBODY = "everybody"
+"""Who is told that a drill is over: whoever is told anything at all."""
+FIRST: tuple[Status, ...] = ("investigating",)
+"""What a template says that is for first messages only."""
 
 
+def _nobody(line: MessageLine) -> None:
+    """Send it nowhere: that is the default."""
+
+
+@dataclass
 class Announcer:
-    """Says things by writing them on the timeline (implements the port `Messages`)."""
+    """Says things by writing them on the timeline, and gives them to whoever sends (implements the port `Messages`)."""
 
-    def __init__(self, scenario: Scenario, policy: Policy, timeline: TimelineWriter, clock: Clock) -> None:
-        self._scenario, self._policy, self._timeline, self._clock = scenario, policy, timeline, clock
-        self._began = clock.wall()
+    scenario: Scenario
+    policy: Policy
+    timeline: TimelineWriter
+    clock: Clock
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """Who has which role, by the words of the policy, in small letters."""
+    run: str = ""
+    """Where the post-mortem of the drill will be."""
+    number: int = 1
+    """The incident's number of the day, for the channel's name."""
+    reveals: bool = True
+    """Whether messages may say what the fault is."""
+    send: Callable[[MessageLine], None] = _nobody
+    """Sends what was said; returns at once, whatever becomes of it."""
+    reach: Callable[[str], str] = lambda level: ""
+    """How somebody of a level is reached, for people; empty where nobody said."""
 
-    def announce(self, to: str, status: str, text: str) -> None:
+    @property
+    def situation(self) -> Situation:
+        """What is known now."""
+        with self.timeline.changed:
+            lines = tuple(self.timeline.lines)
+        wall = self.clock.wall().astimezone(dt.UTC)
+        return Situation(
+            self.scenario,
+            self.policy,
+            lines,
+            self.timeline.now(),
+            wall,
+            self.roles,
+            self.run,
+            self.number,
+            self.reveals,
+        )
+
+    def announce(self, to: str, status: str, text: str, by: str = "sevdrill") -> None:
         """Say how things stand, by the SOP's template for this status and these readers where it has one."""
-        scenario, policy = self._scenario, self._policy
-        if status == "declared":
-            said = f"Incident declared: {scenario.drill}, {scenario.severity}."
+        now = self.situation
+        subject = ""
+        if status in get_args(Status):
+            said, subject = self._filled(now, to, cast("Status", status))
         else:
-            word = policy.status_word(cast("Status", status))
-            template = policy.message(cast("Status", status), to, scenario.severity)
-            values = {
-                "status": word,
-                "severity": scenario.severity,
-                "started": f"{self._began:%H:%M} UTC",
-                "time": f"{self._clock.wall():%H:%M}",
-                "description": scenario.about or scenario.drill,
-                "affected": scenario.about or scenario.drill,
-            }
-            said = template.fill(values) if template is not None else f"{word}: {scenario.about or scenario.drill}"
-        lines = [f"{PREFIX} {said}"] + ([text] if text else [])
-        self._timeline.write(MessageLine(to=to, status=status, text="\n".join(lines)))
+            said = self._declared(now)
+        self._say(MessageLine(to=to, status=status, text="\n".join(filter(None, (said, text))), subject=subject, by=by))
+
+    def _filled(self, now: Situation, to: str, status: Status) -> tuple[str, str]:
+        template = self._template(now, to, status)
+        if template is None:
+            about = self.scenario.about or self.scenario.drill
+            what = about if self.reveals or status == "resolved" else "a disturbance is looked into"
+            return f"{self.policy.status_word(status)}: {what} ({self.scenario.severity})", ""
+        values = facts(now, template, status, to)
+        return template.fill(values), template.fill_subject(values)
+
+    def _template(self, now: Situation, to: str, status: Status) -> Template | None:
+        found = self.policy.message(status, to, self.scenario.severity)
+        told = any(isinstance(m, MessageLine) and m.to == to and m.status in get_args(Status) for m in now.lines)
+        if found is None or not told or found.statuses != FIRST:
+            return found
+        # The SOP's first message goes out once; after that it is an update, where it has one for these readers.
+        updates = (
+            template
+            for template in self.policy.messages.values()
+            if to in template.to and status in template.statuses and template.statuses != FIRST
+        )
+        return next((t for t in updates if self.scenario.severity in t.severities), found)
+
+    def _declared(self, now: Situation) -> str:
+        level = self.policy.level(self.scenario.severity)
+        name = self.scenario.drill if self.reveals else "a disturbance"
+        lines = [f"Incident declared: {name}, {self.scenario.severity} ({level.name})."]
+        if now.channel:
+            lines.append(f"Channel: {now.channel}")
+        if level.bridge:
+            lines.append(f"Incident bridge: {level.bridge.sop}")
+        roles = self.policy.roles.roles if self.policy.roles else ()
+        lines += [f"{role.role}: {self.roles[role.role.lower()]}" for role in roles if role.role.lower() in self.roles]
+        return "\n".join(lines)
 
     def escalate(self, to: str, why: str) -> None:
         """Tell a level of the SOP's path, or the next one that was not told yet.
@@ -52,23 +123,40 @@ class Announcer:
         Raises:
             ActionError: the SOP has no such level for this severity, or none is left.
         """
-        step = self._level(to)
-        reason = why or step.sop
-        said = (
-            f"{PREFIX} Escalation to {step.to} (level {step.level}): {self._scenario.drill}, {self._scenario.severity}."
-        )
-        self._timeline.write(MessageLine(to=step.to, status=ESCALATED, text=f"{said}\nReason: {reason}"))
+        self.tell(self._level(to), why)
+
+    def tell(self, step: Escalation, why: str = "") -> None:
+        """Tell a level of the SOP's path."""
+        name = self.scenario.drill if self.reveals else "a disturbance"
+        lines = [f"Escalation to {step.to} (level {step.level}): {name}, {self.scenario.severity}."]
+        lines.append(f"Reason: {why or step.sop}")
+        reached = self.reach(step.to)
+        if reached:
+            lines.append(f"Reached by: {reached}")
+        self._say(MessageLine(to=step.to, status=ESCALATED, text="\n".join(lines)))
 
     def _level(self, to: str) -> Escalation:
-        path = self._policy.level(self._scenario.severity).escalation
-        with self._timeline.changed:
-            told = {
-                line.to for line in self._timeline.lines if isinstance(line, MessageLine) and line.status == ESCALATED
-            }
+        path = self.policy.level(self.scenario.severity).escalation
+        with self.timeline.changed:
+            told = {m.to for m in self.timeline.lines if isinstance(m, MessageLine) and m.status == ESCALATED}
         # Level 1 is who answers already.
-        open_ = [step for step in path if (step.to == to if to else step.level > 1 and step.to not in told)]
-        if not open_:
+        left = [step for step in path if (step.to == to if to else step.level > 1 and step.to not in told)]
+        if not left:
             named = ", ".join(step.to for step in path) or "nobody"
             what = f'no level "{to}"' if to else "no level left to tell"
-            raise ActionError(f"{self._policy.cite} has {what} for {self._scenario.severity}; its path: {named}")
-        return min(open_, key=lambda step: step.level)
+            raise ActionError(f"{self.policy.cite} has {what} for {self.scenario.severity}; its path: {named}")
+        return min(left, key=lambda step: step.level)
+
+    def over(self, why: str, undone: bool | None) -> None:
+        """Tell everybody that the drill ends now (``undone`` is None), or has ended, with everything undone or not."""
+        said = {
+            None: f"This drill ends now: {why}\nWhat it broke is being undone. What you see from now on may be real.",
+            True: f"This drill is over: {why}\nEverything that it broke is undone. What you see now is real.",
+            False: f"This drill is over: {why}\nNOT everything could be undone; `sevdrill heal` tries again.",
+        }[undone]
+        self._say(MessageLine(to=EVERYBODY, status=OVER, text=said))
+
+    def _say(self, line: MessageLine) -> None:
+        subject = f"{PREFIX} {line.subject}" if line.subject else ""
+        self.timeline.write(line := line.model_copy(update={"text": f"{PREFIX} {line.text}", "subject": subject}))
+        self.send(line)

@@ -65,6 +65,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="services=N,replicas=P%",
         help="the most that a drill may hit (default: services=1,replicas=50%%)",
     )
+    group.addoption(
+        "--drill-notify",
+        action="append",
+        default=[],
+        metavar="[READERS=]URL",
+        help="send messages to this Apprise URL, too (default: they are only recorded); may be given several times",
+    )
+    parser.addini("drill_notify", "Apprise URLs that messages are sent to, one a line", type="linelist", default=[])
     parser.addini("drill_policy", "severity policy: a shipped name or a file", default="sop-001")
     parser.addini(
         "drill_stack", "Compose files of the stack under drill", type="args", default=["docker-compose.drill.yml"]
@@ -194,7 +202,8 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
 
     if not state.dry_run:
         try:
-            state.choice  # noqa: B018 - a run that must not choose by itself ends here, before anything is started
+            # A run that must not choose by itself, or could not send what it is to send, ends before anything starts.
+            state.choice, state.addresses  # noqa: B018
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
     state.shield = Shield()

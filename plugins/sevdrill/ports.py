@@ -399,6 +399,9 @@ class Messages(Protocol):
             ActionError: the SOP has no such level for this severity, or none is left.
         """
 
+    def over(self, why: str, undone: bool | None) -> None:
+        """Tell everybody that the drill ends now (``undone`` is None), or has ended, with everything undone or not."""
+
 
 class Evidence(Protocol):
     """Logs and state of the stack, for the review."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import json
@@ -11,7 +12,7 @@ import secrets
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ from sevdrill.journal import Journal
 from sevdrill.judge import Verdict, judge
 from sevdrill.load import LoadGenerator
 from sevdrill.masking import MASKER
-from sevdrill.messages import Announcer
+from sevdrill.messages import EVERYBODY, Announcer
+from sevdrill.notify import Address, Notifier
 from sevdrill.plan import Plan, make_plan
 from sevdrill.ports import Endpoints, Evidence, Load, Messages, Ports
 from sevdrill.reports.case import Case
@@ -40,7 +42,7 @@ from sevdrill.scenario import BlastRadius, Kinds, Scenario, scenario_model
 from sevdrill.severity import Policy, load_policy
 from sevdrill.shield import Shield
 from sevdrill.stacks.choice import Stack, choose, make
-from sevdrill.timeline import Interval, Line, RunLine, Timeline, TimelineWriter
+from sevdrill.timeline import Interval, Line, MessageLine, Note, RunLine, Timeline, TimelineWriter
 from sevdrill.units import Duration
 
 __all__ = ["DrillSession", "Options", "RunResult", "load_and_check", "rejudge", "review"]
@@ -69,6 +71,8 @@ class Options:
     """The longest that a drill may take, in seconds."""
     state_dir: Path = Path(".sevdrill")
     runs_dir: Path = Path("drill-runs")
+    notify: tuple[Address, ...] = ()
+    """Where messages are sent; by default nowhere."""
     worker: str = ""
     """Name of the xdist worker; each has a stack of its own."""
 
@@ -184,6 +188,7 @@ class DrillSession:
         self._dirty = False
         self._unhealed = False
         self.last: RunResult | None = None
+        self._notifier = Notifier(self.options.notify)
         self._stays = bool(self.options.keep or self.options.project)
 
     def run(self, loaded: LoadedDrill, listener: Callable[[Line], None] | None = None) -> RunResult:
@@ -232,6 +237,8 @@ class DrillSession:
                     )
                 with self.shield.shielded():
                     _collect(ports, folder / "evidence", began, self.clock.now(), self.options.root)
+                    # Everything is undone: whoever takes a message late delays nothing but the reports.
+                    self._notifier.settle()
         finally:
             with self.shield.shielded():
                 timeline.close()
@@ -251,7 +258,7 @@ class DrillSession:
 
     def _ports(self, ports: Ports, loaded: LoadedDrill, folder: Path, timeline: TimelineWriter) -> Ports:
         scenario = loaded.scenario
-        brought: dict[type, object] = {Messages: Announcer(scenario, self.policy, timeline, self.clock)}
+        brought: dict[type, object] = {Messages: self._announcer(scenario, folder, timeline)}
         if scenario.load is not None:
             spec = scenario.load
             steps = (*scenario.respond, *scenario.close)
@@ -267,6 +274,28 @@ class DrillSession:
                 limit=scenario.limit + 3 * self.options.patience + sum(step.timeout for step in steps) + 60,
             )
         return ports.with_(brought)
+
+    def _announcer(self, scenario: Scenario, folder: Path, timeline: TimelineWriter) -> Announcer:
+        wall = self.clock.wall()
+        # The folder of this drill is there already.
+        number = len(list(self.run_folder.parent.glob(f"{wall:%Y-%m-%d}T*/*/")))
+        where = f"{self.run_folder.name}/{folder.name}/postmortem.md"
+        send = partial(self._send, timeline)
+        return Announcer(scenario, self.policy, timeline, self.clock, run=where, number=max(1, number), send=send)
+
+    def _send(self, timeline: TimelineWriter, line: MessageLine) -> None:
+        """Send a message on its way; what becomes of it is on the timeline, and trouble is said at the end as well."""
+        what = f"the message {line.status} to {line.to}"
+
+        def heard(receiver: str, ok: bool, why: str) -> None:
+            said = f"{what} was {'sent' if ok else 'NOT sent'} by {receiver}{f': {why}' if why else ''}"
+            with contextlib.suppress(OSError):
+                timeline.write(Note(text=said))
+            if not ok:
+                self.say(f"{timeline.path.parent.name}: {said}")
+
+        title = line.subject or line.text.partition("\n")[0]
+        self._notifier.send(line.to, title, line.text, heard, everybody=line.to == EVERYBODY)
 
     def _entry(self) -> str:
         assert self._stack is not None
@@ -393,6 +422,7 @@ class DrillSession:
             try:
                 self._close_stack()
             finally:
+                self._notifier.close()
                 self._let_go()
 
     def _let_go(self) -> None:

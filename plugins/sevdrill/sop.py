@@ -180,6 +180,8 @@ class Template(Block):
     """Subject line, where it has one; may hold fields too."""
     text: Text
     """The message, with `{field}` where the SOP has a placeholder."""
+    words: dict[Status, Text] = Field(default={})
+    """The status words of this template, where they are others than the SOP's."""
     placeholders: dict[str, Text] = Field(default={})
     """The SOP's own placeholder of each field, shown where a field has no value."""
 

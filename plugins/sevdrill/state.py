@@ -15,6 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from sevdrill.diagnostics import LoadedDrill
     from sevdrill.kinds import Kinds
+    from sevdrill.notify import Address
     from sevdrill.probes import Probe
     from sevdrill.progress import Progress
     from sevdrill.session import DrillSession
@@ -239,11 +240,26 @@ class State:
                 max_limit=self.duration("drill_max_limit"),
                 stack_kind=self.choice.kind,
                 state_dir=self.config.rootpath / ".sevdrill",
+                notify=self.addresses,
                 worker=self.worker,
             )
             self.shield = self.shield or Shield()
             self.session = DrillSession(options, self.shield, self.run_folder, say=self.said.append)
         return self.session
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where messages are sent.
+
+        Raises:
+            UsageError: one is no Apprise URL, or Apprise is not installed.
+        """
+        from sevdrill.notify import check_addresses, parse_address
+
+        given = self.config.getoption("drill_notify") or self.config.getini("drill_notify")
+        found = tuple(parse_address(text, f"drill_notify {n}") for n, text in enumerate(given, start=1))
+        check_addresses(found)
+        return found
 
     def progress(self) -> Progress | None:
         """The live line; None when nobody watches a terminal."""

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from sevdrill.clock import Clock
 from sevdrill.errors import RunError, UsageError
-from sevdrill.journal import JournalFile, journal_files, stop_note
+from sevdrill.journal import REAL_INCIDENT, JournalFile, journal_files, stop_note
+from sevdrill.messages import OVER
+from sevdrill.timeline import MessageLine, Note, Timeline
 
 __all__ = ["Running", "running", "stop"]
 
@@ -62,15 +64,24 @@ def _holds(pid: int, path: Path) -> bool:
     return False
 
 
-def stop(state_dir: Path, name: str, clock: Clock, within: float) -> Iterator[str]:
+def stop(
+    state_dir: Path,
+    name: str,
+    clock: Clock,
+    within: float,
+    *,
+    real_incident: bool = False,
+    runs_dir: Path | None = None,
+) -> Iterator[str]:
     """Stop the runs of this name (a run's or a stack's; every one when empty); yields lines for people.
 
     Each is asked by SIGTERM, which waits for a change of the stack that is in flight, and is waited for, ``within``
-    seconds in all, until it has ended and owes nothing.
+    seconds in all, until it has ended and owes nothing. For a ``real_incident`` the run tells everybody that the drill
+    is over; what it said is read from its timeline under ``runs_dir``.
 
     Raises:
         UsageError: no run of that name is under way.
-        RunError: one did not end in time, or could not undo everything.
+        RunError: one did not end in time, could not undo everything, or told nobody that the drill is over.
     """
     present = running(state_dir)
     chosen = [one for one in present if name in ("", one.run, one.path.stem, one.project)]
@@ -80,7 +91,8 @@ def stop(state_dir: Path, name: str, clock: Clock, within: float) -> Iterator[st
             raise UsageError(f"no run or stack {name} is under way here (under way: {listed})")
         yield f"no run is under way here ({state_dir})"
         return
-    asked = f"stopped by `sevdrill stop` (user {_user()}, process {os.getpid()} on {socket.gethostname()})"
+    why = f"{REAL_INCIDENT}, " if real_incident else ""
+    asked = f"stopped {why}by `sevdrill stop` (user {_user()}, process {os.getpid()} on {socket.gethostname()})"
     deadline = clock.now() + within
     notes = [stop_note(one.path) for one in chosen]
     try:
@@ -92,17 +104,33 @@ def stop(state_dir: Path, name: str, clock: Clock, within: float) -> Iterator[st
             yield f"{one}: asked to stop; waiting until everything is undone"
         wrong = []
         for one in chosen:
-            why = _await(one, clock, deadline, within)
-            if why:
-                wrong.append(f"{one}: {why}")
+            trouble = _await(one, clock, deadline, within)
+            if trouble:
+                wrong.append(f"{one}: {trouble}")
             else:
                 yield f"{one}: stopped; everything is undone"
+            if real_incident:
+                told = list(_told(runs_dir or Path("drill-runs"), one))
+                yield from told
+                if not told:
+                    wrong.append(f"{one}: it told nobody that the drill is over, so tell everybody yourself")
     finally:
         for note in notes:
             with contextlib.suppress(OSError):
                 note.unlink(missing_ok=True)
     if wrong:
         raise RunError("\n".join(wrong))
+
+
+def _told(runs_dir: Path, one: Running) -> Iterator[str]:
+    """What a run that has ended said to everybody, and what became of it, for people."""
+    for path in sorted((runs_dir / one.run).glob("*/timeline.jsonl")):
+        with contextlib.suppress(RunError):
+            for line in Timeline.load(path).lines:
+                if isinstance(line, MessageLine) and line.status == OVER:
+                    yield f"told {line.to}: {line.text}"
+                elif isinstance(line, Note) and line.text.startswith(f"the message {OVER} to "):
+                    yield line.text
 
 
 def _user() -> str:

@@ -166,6 +166,8 @@ class MessageLine(_Line):
     status: str
     text: str
     by: str = "sevdrill"
+    subject: str = ""
+    """Subject line, where the SOP's template has one."""
 
 
 class PageLine(_Line):

@@ -90,6 +90,9 @@ class Announcer:
     def escalate(self, to: str, why: str) -> None:
         self._said()
 
+    def over(self, why: str, undone: bool | None) -> None:
+        self._said()
+
 
 class Runner:
     """One run of one kind."""

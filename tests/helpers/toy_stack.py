@@ -111,6 +111,9 @@ class ToyStack:
     def escalate(self, to: str, why: str) -> None:
         self.calls.append(f"escalate {to}")
 
+    def over(self, why: str, undone: bool | None) -> None:
+        self.calls.append(f"over {undone}")
+
     # Endpoints
     def url(self, url: str) -> str:
         return url
