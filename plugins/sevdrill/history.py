@@ -42,6 +42,13 @@ create table follow_ups (
     run text not null, source text not null, done text, unique (drill, what, run)
 );
 """
+# Tables that came later: a history without them gets them, and an older sevdrill reads one that has them all the same.
+_LATER = """
+create table if not exists leaders (drill text primary key, who text not null, run text not null);
+create table if not exists lessons (
+    who text not null, step text not null, at text not null, what text not null, hints integer not null default 0
+);
+"""
 
 
 class HistoryError(SevdrillError):
@@ -108,6 +115,8 @@ class History:
                         f"{self.path} is a history of version {version}, but this sevdrill reads version {VERSION}; "
                         "move it away, and a new one is begun"
                     )
+                for statement in filter(str.strip, _LATER.split(";")):
+                    database.execute(statement)
                 yield database
         except sqlite3.Error as error:
             raise HistoryError(
@@ -163,6 +172,20 @@ class History:
             entry = Entry(run, folder, drill, severity, policy, stack, began, outcome, measured, limits)
             found.setdefault(entry.drill, []).append(entry)
         return found
+
+    # -- people -------------------------------------------------------------------------------------------------------
+
+    def led(self, drill: str, who: str, run: str) -> None:
+        """Keep who led a drill last."""
+        with self._open() as database:
+            database.execute("insert or replace into leaders values (?, ?, ?)", (drill, who, run))
+
+    def leaders(self) -> dict[str, str]:
+        """Who led each drill last, by the drill's name."""
+        if not self.path.exists():
+            return {}
+        with self._open() as database:
+            return dict(database.execute("select drill, who from leaders").fetchall())
 
     # -- follow-ups ---------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ Imports nothing but pytest and the standard library at its top: a project withou
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -72,6 +73,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="[READERS=]URL",
         help="send messages to this Apprise URL, too (default: they are only recorded); may be given several times",
     )
+    group.addoption(
+        "--drill-week",
+        default="",
+        metavar="auto|1..5",
+        help="only the drills of this week of the month, by the SOP's schedule (auto: the week that today is in)",
+    )
     parser.addini("drill_notify", "Apprise URLs that messages are sent to, one a line", type="linelist", default=[])
     parser.addini("drill_policy", "severity policy: a shipped name or a file", default="sop-001")
     parser.addini(
@@ -109,6 +116,31 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.config.stash[STATE].mark(item, keys.get("severity", ""), tags if isinstance(tags, list | tuple) else ())
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With ``--drill-week``, leave only the drills of that week; tests that are no drills stay."""
+    if not config.getoption("drill_week"):
+        return
+    from sevdrill.errors import SevdrillError
+
+    try:
+        week, title = config.stash[STATE].week
+    except SevdrillError as error:
+        raise pytest.UsageError(str(error)) from None
+    if week is None:
+        return
+    wanted = {tag.replace("-", "_") for tag in week.tags}
+    left: list[pytest.Item] = []
+    out: list[pytest.Item] = []
+    for item in items:
+        is_drill = item.get_closest_marker("drill") is not None
+        fits = any(mark.name in wanted for mark in item.iter_markers())
+        (left if fits or not is_drill else out).append(item)
+    if not any(item.get_closest_marker("drill") for item in left):
+        config.stash[STATE].said.append(f"no drill here is for {title}: none has the tag {' or '.join(week.tags)}")
+    config.hook.pytest_deselected(items=out)
+    items[:] = left
+
+
 @pytest.fixture
 def drill(request: pytest.FixtureRequest) -> Iterator[PythonDrill]:
     """Declares and runs an incident drill in Python; judged and reported like one in YAML."""
@@ -133,7 +165,11 @@ def _headline(state: State) -> str:
         policy = state.policy.policy
     except Exception as error:  # said again, in full, where it matters
         policy = str(error).partition("\n")[0]
-    return f"sevdrill: policy {policy}; stack {files} ({state.stack_kind}){'; dry run' if state.dry_run else ''}"
+    week = ""
+    if state.config.getoption("drill_week"):
+        with contextlib.suppress(Exception):  # said again, in full, where it matters
+            week = f"; {state.week[1]}"
+    return f"sevdrill: policy {policy}; stack {files} ({state.stack_kind}){week}{'; dry run' if state.dry_run else ''}"
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

@@ -45,8 +45,9 @@ def _send(apprise: Any, receiver: Any, message: dict[str, str]) -> dict[str, Any
         signal.alarm(LONGEST)
         with apprise.LogCapture(level=30) as log:
             ok = bool(receiver.notify(body=message["body"], title=message["title"], body_format="text"))
-            said = log.getvalue().strip().splitlines()
-        return {"ok": ok, "why": "" if ok else (said[0] if said else "it was refused")[:300]}
+            # Each line begins with a time and a level.
+            said = [line.split(" - ", 2)[-1] for line in log.getvalue().strip().splitlines()]
+        return {"ok": ok, "why": "" if ok else " ".join(said or ["it was refused"])[:300]}
     except _TooLong:
         return {"ok": False, "why": f"no answer within {LONGEST} s"}
     except Exception as error:  # whatever a receiver's library raises is a message that was not sent

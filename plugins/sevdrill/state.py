@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sevdrill.session import DrillSession
     from sevdrill.severity import Policy
     from sevdrill.shield import Shield
+    from sevdrill.sop import Week
     from sevdrill.stacks.choice import Choice
     from sevdrill.units import Duration
 
@@ -246,6 +247,21 @@ class State:
             self.shield = self.shield or Shield()
             self.session = DrillSession(options, self.shield, self.run_folder, say=self.said.append)
         return self.session
+
+    @property
+    def week(self) -> tuple[Week | None, str]:
+        """The week of the SOP's schedule that this run is for, and what it is for; None: any drill.
+
+        Raises:
+            UsageError: there is no such week, or no schedule.
+        """
+        from sevdrill.clock import SystemClock
+        from sevdrill.schedule import schedule_of, week_named
+
+        number = week_named(self.config.getoption("drill_week"), SystemClock().wall().date())
+        planned = schedule_of(self.policy)
+        note = f"; {planned.note}" if planned.note else ""
+        return planned.week(number), f"week {number} of the month, {planned.title(number)} ({planned.cite}){note}"
 
     @property
     def addresses(self) -> tuple[Address, ...]:

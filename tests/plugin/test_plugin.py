@@ -153,3 +153,25 @@ def test_stop_conditions_for_every_drill_are_checked_like_drills_and_shown_in_th
     result.stdout.fnmatch_lines(
         ["  stop: db accepts connections on 5432", "  stop: GET http://app:3000/ is 5xx"], consecutive=True
     )
+
+
+def test_only_the_drills_of_a_week_are_run(project: pytest.Pytester) -> None:
+    project.makefile(
+        ".yml",
+        one=DRILL.replace("on-call", "rollback").replace("Database down", "Rolled back"),
+        two=DRILL.replace("Database down", "Something else"),
+    )
+    project.makepyfile(test_other="def test_other(): pass")
+    result = project.runpytest_inprocess("--collect-only", "-q", "--drill-week", "1")
+    result.stdout.fnmatch_lines(["one.yml::Rolled back", "test_other.py::test_other", "2/3 tests collected (1 desel*"])
+    result = project.runpytest_inprocess("--collect-only", "--drill-week", "5")
+    result.stdout.fnmatch_lines(
+        ["sevdrill: *week 5 of the month, Free choice (gpt-platform, *SOP-001 has no drill sch*"]
+    )
+    result.stdout.fnmatch_lines(["*3 tests collected*"])
+    result = project.runpytest_inprocess("one.yml", "two.yml", "--drill-week", "2", "--drill-dry-run")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines(["*no drill here is for week 2 of the month, Database failover*the tag failover"])
+    result = project.runpytest_inprocess("--drill-week", "often")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(['*--drill-week is "often", but expected auto*'])
