@@ -21,7 +21,7 @@ from sevdrill.faults import Fault, State
 from sevdrill.journal import REAL_INCIDENT, Journal, Owed
 from sevdrill.model import Record
 from sevdrill.plan import Plan
-from sevdrill.ports import Load, Messages, Monitoring, Ports, Reading, Undos
+from sevdrill.ports import Approvals, Escalations, Load, Messages, Monitoring, Ports, Reading, Undos
 from sevdrill.sampling import Look
 from sevdrill.shield import Shield
 from sevdrill.timeline import (
@@ -90,6 +90,7 @@ class Engine:
         self._watch = Watching(self.plan.scenario, self.ports, self.timeline, self.settings.poll)
         self._injected: float | None = None
         self._has_recovered = True
+        self._open = False
         self._stopping = threading.Event()
         self._beside: threading.Thread | None = None
         self._main = threading.current_thread()
@@ -120,6 +121,7 @@ class Engine:
             self._quietly(Stopped(kind="invalid", reason=reason))
         finally:
             self._stopping.set()
+            self._open = False
             try:
                 with self.shield.shielded():
                     if interrupted is not None:
@@ -157,6 +159,7 @@ class Engine:
         else:
             self._phase("inject")
             self._inject()
+            self._open = True
             self._phase("detect")
             # Half of the limit at most: the other half belongs to the answer and the recovery.
             self._wait(self._detected, self._remaining() / 2)
@@ -172,6 +175,7 @@ class Engine:
             self._has_recovered = self._wait(
                 lambda: self.timeline.now() >= held_from and self._watch.held(), max(self._remaining(), at_least)
             )
+        self._open = False
         self._phase("close")
         self._steps("close", scenario.close)
         self._phase("verify")
@@ -260,6 +264,11 @@ class Engine:
             )
 
         line("began")
+        if step.approve:
+            refused = self._approval(step)
+            if refused:
+                line("ended", ok=False, why=refused)
+                return
         deadline = self.timeline.now() + step.timeout
         try:
             with self.shield.shielded():
@@ -286,6 +295,23 @@ class Engine:
                 line("ended", ok=False, why=f"not proved within {step.timeout}: {reading.why}")
                 return
             self._wait(lambda: False, self.settings.poll / 2)
+
+    def _approval(self, step: Action) -> str:
+        """Wait for a person's yes, until the drill's limit; why there is none, or nothing when there is one."""
+        if Approvals not in self.ports:
+            self.timeline.write(Note(text=f"{step.title}: approved beforehand by the drill's author"))
+            return ""
+        approvals = self.ports[Approvals]
+        approvals.ask(step.title)
+        try:
+            self._wait(lambda: self._stopping.is_set() or approvals.answer() is not None, self._remaining())
+            said = approvals.answer()
+        finally:
+            approvals.end()
+        if said is None:
+            return "nobody approved it before the drill's limit"
+        self.timeline.write(Note(text=f"{step.title}: {'approved' if said[0] else 'refused'} by {said[1]}"))
+        return "" if said[0] else f"{said[1]} did not approve it"
 
     def _verify(self) -> None:
         if self.plan.scenario.load is not None:
@@ -383,6 +409,7 @@ class Engine:
         while True:
             self._heed_stop()
             self._undo_what_is_due()
+            self._escalate()
             with self.timeline.changed:
                 if condition():
                     return True
@@ -409,6 +436,13 @@ class Engine:
             if active.undo_at is not None and not active.settled and self.timeline.now() >= active.undo_at:
                 with self.shield.shielded():
                     self._settle(active)
+
+    def _escalate(self) -> None:
+        """Bring in the levels that are due: from detection on, until the steady state is back."""
+        if self._open and Escalations in self.ports and threading.current_thread() is self._main and self._detected():
+            assert self._injected is not None
+            with contextlib.suppress(OSError):
+                self.ports[Escalations].due(self.timeline.now() - self._injected)
 
     def _pause(self, seconds: float) -> None:
         threading.Event().wait(seconds)

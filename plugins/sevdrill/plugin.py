@@ -73,12 +73,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="[READERS=]URL",
         help="send messages to this Apprise URL, too (default: they are only recorded); may be given several times",
     )
+    group.addoption("--drill-contacts", default="", metavar="FILE", help="who is who, for the SOP's escalation path")
+    group.addoption(
+        "--drill-approval",
+        default="",
+        metavar="author|person",
+        help="whose yes a step with `approve: true` needs: its author gave it beforehand (default), or a person now",
+    )
     group.addoption(
         "--drill-week",
         default="",
         metavar="auto|1..5",
         help="only the drills of this week of the month, by the SOP's schedule (auto: the week that today is in)",
     )
+    parser.addini("drill_contacts", "file that says who is who, for the SOP's escalation path", default="")
+    parser.addini("drill_approval", "whose yes a step with `approve: true` needs: author or person", default="author")
     parser.addini("drill_notify", "Apprise URLs that messages are sent to, one a line", type="linelist", default=[])
     parser.addini("drill_policy", "severity policy: a shipped name or a file", default="sop-001")
     parser.addini(
@@ -239,7 +248,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     if not state.dry_run:
         try:
             # A run that must not choose by itself, or could not send what it is to send, ends before anything starts.
-            state.choice, state.addresses  # noqa: B018
+            state.choice, state.addresses, state.approval  # noqa: B018
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
     state.shield = Shield()

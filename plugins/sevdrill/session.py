@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import itertools
 import json
@@ -12,15 +11,17 @@ import secrets
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from sevdrill.approving import Approving
 from sevdrill.blast import refuse_beyond, refuse_too_long
 from sevdrill.calls import CALLS
 from sevdrill.clock import Clock, SystemClock
+from sevdrill.contacts import Contacts
 from sevdrill.diagnostics import LoadedDrill, check_targets
 from sevdrill.engine import Engine, Settings
 from sevdrill.errors import Refused, RunError, SevdrillError, StackError
@@ -30,10 +31,9 @@ from sevdrill.journal import Journal
 from sevdrill.judge import Verdict, judge
 from sevdrill.load import LoadGenerator
 from sevdrill.masking import MASKER
-from sevdrill.messages import EVERYBODY, Announcer
 from sevdrill.notify import Address, Notifier
 from sevdrill.plan import Plan, make_plan
-from sevdrill.ports import Endpoints, Evidence, Load, Messages, Ports
+from sevdrill.ports import Approvals, Endpoints, Escalations, Evidence, Load, Messages, Ports
 from sevdrill.reports.case import Case
 from sevdrill.reports.manifest import write_manifest
 from sevdrill.reports.summary import summary
@@ -42,7 +42,8 @@ from sevdrill.scenario import BlastRadius, Kinds, Scenario, scenario_model
 from sevdrill.severity import Policy, load_policy
 from sevdrill.shield import Shield
 from sevdrill.stacks.choice import Stack, choose, make
-from sevdrill.timeline import Interval, Line, MessageLine, Note, RunLine, Timeline, TimelineWriter
+from sevdrill.telling import Telling
+from sevdrill.timeline import Interval, Line, RunLine, Timeline, TimelineWriter
 from sevdrill.units import Duration
 
 __all__ = ["DrillSession", "Options", "RunResult", "load_and_check", "rejudge", "review"]
@@ -73,6 +74,10 @@ class Options:
     runs_dir: Path = Path("drill-runs")
     notify: tuple[Address, ...] = ()
     """Where messages are sent; by default nowhere."""
+    contacts: Contacts = field(default_factory=Contacts)
+    """Who is who, for the escalation path."""
+    approval: str = "author"
+    """Who approves a step that says `approve: true`: its ``author``, beforehand, or a ``person``, when it comes."""
     worker: str = ""
     """Name of the xdist worker; each has a stack of its own."""
 
@@ -189,6 +194,7 @@ class DrillSession:
         self._unhealed = False
         self.last: RunResult | None = None
         self._notifier = Notifier(self.options.notify)
+        self._telling = Telling(self.policy, self.clock, self.options.contacts, self._notifier, self.say)
         self._stays = bool(self.options.keep or self.options.project)
 
     def run(self, loaded: LoadedDrill, listener: Callable[[Line], None] | None = None) -> RunResult:
@@ -258,7 +264,11 @@ class DrillSession:
 
     def _ports(self, ports: Ports, loaded: LoadedDrill, folder: Path, timeline: TimelineWriter) -> Ports:
         scenario = loaded.scenario
-        brought: dict[type, object] = {Messages: self._announcer(scenario, folder, timeline)}
+        announcer = self._telling.announcer(scenario, folder, timeline)
+        brought: dict[type, object] = {Messages: announcer, Escalations: announcer}
+        if self.options.approval == "person":
+            assert self._journal is not None
+            brought[Approvals] = Approving(self._journal.path, announcer.ask)
         if scenario.load is not None:
             spec = scenario.load
             steps = (*scenario.respond, *scenario.close)
@@ -274,28 +284,6 @@ class DrillSession:
                 limit=scenario.limit + 3 * self.options.patience + sum(step.timeout for step in steps) + 60,
             )
         return ports.with_(brought)
-
-    def _announcer(self, scenario: Scenario, folder: Path, timeline: TimelineWriter) -> Announcer:
-        wall = self.clock.wall()
-        # The folder of this drill is there already.
-        number = len(list(self.run_folder.parent.glob(f"{wall:%Y-%m-%d}T*/*/")))
-        where = f"{self.run_folder.name}/{folder.name}/postmortem.md"
-        send = partial(self._send, timeline)
-        return Announcer(scenario, self.policy, timeline, self.clock, run=where, number=max(1, number), send=send)
-
-    def _send(self, timeline: TimelineWriter, line: MessageLine) -> None:
-        """Send a message on its way; what becomes of it is on the timeline, and trouble is said at the end as well."""
-        what = f"the message {line.status} to {line.to}"
-
-        def heard(receiver: str, ok: bool, why: str) -> None:
-            said = f"{what} was {'sent' if ok else 'NOT sent'} by {receiver}{f': {why}' if why else ''}"
-            with contextlib.suppress(OSError):
-                timeline.write(Note(text=said))
-            if not ok:
-                self.say(f"{timeline.path.parent.name}: {said}")
-
-        title = line.subject or line.text.partition("\n")[0]
-        self._notifier.send(line.to, title, line.text, heard, everybody=line.to == EVERYBODY)
 
     def _entry(self) -> str:
         assert self._stack is not None

@@ -45,6 +45,7 @@ __all__ = [
     "Tell",
     "Update",
     "load_policy",
+    "mistakes",
     "shipped_policies",
 ]
 
@@ -277,18 +278,18 @@ def _load_file(path: Path, shown: str) -> Policy:
         try:
             policy = Policy.model_validate(source.data)
         except ValidationError as error:
-            problems += _mistakes(error, source)
+            problems += mistakes(error, source, Policy, "policy: expected keys such as policy, document and severities")
     if problems or policy is None:
         raise PolicyError(report(shown, source, problems))
     return policy
 
 
-def _mistakes(error: ValidationError, source: Source) -> Iterator[Problem]:
+def mistakes(error: ValidationError, source: Source, model: type[Model], what: str) -> Iterator[Problem]:
+    """Every mistake of a file that a model is read from, each with its place; ``what`` says what the file is."""
     if not isinstance(source.data, dict):
-        text = "this is no policy: expected keys such as policy, document and severities"
-        yield Problem(source.span(()), text)
+        yield Problem(source.span(()), f"this is no {what}")
         return
-    shape = Shape(plain(Policy.model_json_schema()))
+    shape = Shape(plain(model.model_json_schema()))
     for each in error.errors(include_url=False):
         loc = each["loc"]
         place, node = shape.locate(source.data, loc)
@@ -298,7 +299,7 @@ def _mistakes(error: ValidationError, source: Source) -> Iterator[Problem]:
             text, _ = did_you_mean("key", str(place[-1]), shape.keys(inside), at(source.data, around))
             yield Problem(source.keys[place], text)
         else:
-            name = next((str(part) for part in reversed(place) if isinstance(part, str)), "policy")
+            name = next((str(part) for part in reversed(place) if isinstance(part, str)), what.partition(":")[0])
             written = source.written.get(place, "")
             yield Problem(source.span(place), explain(each, at(source.data, place), written, shape, node, name))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from sevdrill.contacts import Contacts
     from sevdrill.diagnostics import LoadedDrill
     from sevdrill.kinds import Kinds
     from sevdrill.notify import Address
@@ -242,6 +243,8 @@ class State:
                 stack_kind=self.choice.kind,
                 state_dir=self.config.rootpath / ".sevdrill",
                 notify=self.addresses,
+                contacts=self.contacts,
+                approval=self.approval,
                 worker=self.worker,
             )
             self.shield = self.shield or Shield()
@@ -271,11 +274,39 @@ class State:
             UsageError: one is no Apprise URL, or Apprise is not installed.
         """
         from sevdrill.notify import check_addresses, parse_address
+        from sevdrill.telling import ways_of
 
         given = self.config.getoption("drill_notify") or self.config.getini("drill_notify")
         found = tuple(parse_address(text, f"drill_notify {n}") for n, text in enumerate(given, start=1))
-        check_addresses(found)
+        people = [way for _, person in self.contacts.everybody() for way in ways_of(person)]
+        check_addresses([*found, *people])
         return found
+
+    @property
+    def contacts(self) -> Contacts:
+        """Who is who, by the file that the ini key ``drill_contacts`` names.
+
+        Raises:
+            UsageError: the file has mistakes.
+        """
+        from sevdrill.contacts import Contacts, load_contacts
+
+        name = self.option("contacts")
+        return load_contacts(self.config.rootpath / name) if name else Contacts()
+
+    @property
+    def approval(self) -> str:
+        """Who approves steps that need it.
+
+        Raises:
+            UsageError: it is neither the author nor a person.
+        """
+        from sevdrill.errors import UsageError
+
+        given = str(self.option("approval"))
+        if given not in ("author", "person"):
+            raise UsageError(f'drill_approval is "{given}", but expected author or person')
+        return given
 
     def progress(self) -> Progress | None:
         """The live line; None when nobody watches a terminal."""

@@ -27,6 +27,8 @@ class Action(Model):
     action: str
     timeout: Duration = Duration(60)
     """The step's effect must be proved within this time."""
+    approve: bool = False
+    """The step waits for a person's yes (emergency-procedures: no change without explicit approval)."""
 
     @property
     @abstractmethod
