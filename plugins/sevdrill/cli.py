@@ -106,9 +106,11 @@ def _parser() -> argparse.ArgumentParser:
     toxiproxy.add_argument("--config", type=Path, metavar="FILE", help="proxies to begin with, a JSON array of them")
     toxiproxy.add_argument("--parent-pid", type=int, metavar="PID", help="end when this process does")
     toxiproxy.set_defaults(run=_toxiproxy)
-    from sevdrill.commands import add_commands
+    from sevdrill import commands as looking_back
+    from sevdrill import people_commands
 
-    add_commands(commands)
+    looking_back.add_commands(commands)
+    people_commands.add_commands(commands)
     return parser
 
 

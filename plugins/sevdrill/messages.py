@@ -22,7 +22,7 @@ class Announcer:
         self._scenario, self._policy, self._timeline, self._clock = scenario, policy, timeline, clock
         self._began = clock.wall()
 
-    def announce(self, to: str, status: str, text: str) -> None:
+    def announce(self, to: str, status: str, text: str, by: str = "sevdrill") -> None:
         """Say how things stand, by the SOP's template for this status and these readers where it has one."""
         scenario, policy = self._scenario, self._policy
         if status == "declared":
@@ -40,4 +40,4 @@ class Announcer:
             }
             said = template.fill(values) if template is not None else f"{word}: {scenario.about or scenario.drill}"
         lines = [f"{PREFIX} {said}"] + ([text] if text else [])
-        self._timeline.write(MessageLine(to=to, status=status, text="\n".join(lines)))
+        self._timeline.write(MessageLine(to=to, status=status, text="\n".join(lines), by=by))

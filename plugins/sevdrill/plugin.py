@@ -65,6 +65,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="services=N,replicas=P%",
         help="the most that a drill may hit (default: services=1,replicas=50%%)",
     )
+    group.addoption(
+        "--drill-mode",
+        default="auto",
+        choices=("auto", "live", "observe"),
+        help="who responds: the tool by the runbook (auto, the default), people (live), or nobody (observe)",
+    )
+    group.addoption(
+        "--drill-surprise",
+        default="",
+        metavar="TIME",
+        help="with --drill-mode live: break things at a random moment within this time, such as 10m",
+    )
+    group.addoption(
+        "--drill-limit", default="", metavar="TIME", help="overall limit of each drill of this run, such as 20m"
+    )
     parser.addini("drill_policy", "severity policy: a shipped name or a file", default="sop-001")
     parser.addini(
         "drill_stack", "Compose files of the stack under drill", type="args", default=["docker-compose.drill.yml"]
@@ -79,13 +94,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the plugin's state."""
-    config.stash[STATE] = State(config)
+    config.stash[STATE] = state = State(config)
+    if config.getoption("drill_surprise") or config.getoption("drill_limit"):
+        _check_times(state)
     config.pluginmanager.register(Collector(config.stash[STATE]), "sevdrill-collector")
     for severity in (1, 2, 3, 4):
         config.addinivalue_line("markers", f"sev{severity}: a drill of severity SEV-{severity}")
     config.addinivalue_line(
         "markers", "drill(**keys): an incident drill in Python; keys as in a drill file, such as severity and tags"
     )
+
+
+def _check_times(state: State) -> None:
+    from sevdrill.errors import UsageError
+
+    try:
+        surprise, _ = state.asked_time("surprise"), state.asked_time("limit")
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    if surprise and state.mode != "live":
+        raise pytest.UsageError("--drill-surprise is for people: use it with --drill-mode live")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -125,7 +153,8 @@ def _headline(state: State) -> str:
         policy = state.policy.policy
     except Exception as error:  # said again, in full, where it matters
         policy = str(error).partition("\n")[0]
-    return f"sevdrill: policy {policy}; stack {files} ({state.stack_kind}){'; dry run' if state.dry_run else ''}"
+    mode = f"; mode {state.mode}" if state.mode != "auto" else ""
+    return f"sevdrill: policy {policy}; stack {files} ({state.stack_kind}){mode}{'; dry run' if state.dry_run else ''}"
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

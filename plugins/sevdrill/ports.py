@@ -389,8 +389,8 @@ class Undos(Protocol):
 class Messages(Protocol):
     """Say something to people, in the words of the policy."""
 
-    def announce(self, to: str, status: str, text: str) -> None:
-        """Say it; what was said is on the timeline."""
+    def announce(self, to: str, status: str, text: str, by: str = "sevdrill") -> None:
+        """Say it, in the name of ``by``; what was said is on the timeline."""
 
 
 class Evidence(Protocol):
