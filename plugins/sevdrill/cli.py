@@ -109,9 +109,10 @@ def _parser() -> argparse.ArgumentParser:
     toxiproxy.add_argument("--parent-pid", type=int, metavar="PID", help="end when this process does")
     toxiproxy.set_defaults(run=_toxiproxy)
     from sevdrill import commands as looking_back
-    from sevdrill import training
+    from sevdrill import people_commands, training
 
     looking_back.add_commands(commands)
+    people_commands.add_commands(commands)
     training.add_commands(commands)
     return parser
 

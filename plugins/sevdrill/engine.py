@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import math
+import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from sevdrill.actions import Action, RevertingAction
 from sevdrill.blast import WATCHDOG_AFTER
 from sevdrill.clock import Clock
+from sevdrill.desk import Desk
 from sevdrill.errors import SevdrillError
 from sevdrill.faults import Fault, State
 from sevdrill.journal import REAL_INCIDENT, Journal, Owed
 from sevdrill.model import Record
-from sevdrill.plan import Plan
+from sevdrill.plan import Plan, played
 from sevdrill.ports import Approvals, Escalations, Load, Messages, Monitoring, Ports, Reading, Undos
 from sevdrill.sampling import Look
 from sevdrill.shield import Shield
@@ -61,6 +63,8 @@ class Settings:
     """Pause between two looks at an alert, a page or a step's proof."""
     recovery: float = 5.0
     """How long beyond `hold` the stack may take to recover at the least, however late in the drill it is."""
+    surprise: float = 0.0
+    """The faults come at a random moment within this time, once the stack is steady."""
 
 
 class _Invalid(Exception):
@@ -82,6 +86,8 @@ class Engine:
     shield: Shield
     clock: Clock
     settings: Settings = field(default_factory=Settings)
+    desk: Desk | None = None
+    """Where people say that it is mitigated; without one nobody does."""
 
     def __post_init__(self) -> None:
         self._undos = DrillUndos(self._settle)
@@ -157,29 +163,59 @@ class Engine:
             self.timeline.mark("quiet", self.timeline.now())
             self._wait(lambda: False, scenario.quiet.for_)
         else:
+            self._wait(lambda: False, random.uniform(0, self.settings.surprise))
             self._phase("inject")
             self._inject()
             self._open = True
             self._phase("detect")
-            # Half of the limit at most: the other half belongs to the answer and the recovery.
-            self._wait(self._detected, self._remaining() / 2)
-            self._phase("respond")
-            self._beside = threading.Thread(target=self._steps, args=("investigate", scenario.investigate), daemon=True)
-            self._beside.start()
-            self._steps("respond", scenario.respond)
-            self._wait(lambda: self._beside is None or not self._beside.is_alive(), math.inf)
-            self._phase("recover")
-            at_least = scenario.steady_state.hold + self.settings.recovery
-            # Of what was cured a moment ago, the probes may not have seen yet that it was broken: look at least `hold`.
-            held_from = self.timeline.now() + scenario.steady_state.hold
-            self._has_recovered = self._wait(
-                lambda: self.timeline.now() >= held_from and self._watch.held(), max(self._remaining(), at_least)
-            )
+            if self.plan.mode == "live":
+                self._people_respond()
+            else:
+                self._tool_responds()
         self._open = False
         self._phase("close")
-        self._steps("close", scenario.close)
+        self._steps("close")
         self._phase("verify")
         self._verify()
+
+    def _tool_responds(self) -> None:
+        """Run the runbook; in mode `observe` there is none, and the stack must heal by itself."""
+        scenario = self.plan.scenario
+        # Half of the limit at most: the other half belongs to the answer and the recovery.
+        self._wait(self._detected, self._remaining() / 2)
+        if self.plan.mode == "auto":
+            self._phase("respond")
+            self._beside = threading.Thread(target=self._steps, args=("investigate",), daemon=True)
+            self._beside.start()
+            self._steps("respond")
+            self._wait(lambda: self._beside is None or not self._beside.is_alive(), math.inf)
+        self._phase("recover")
+        at_least = scenario.steady_state.hold + self.settings.recovery
+        # Of what was cured a moment ago, the probes may not have seen yet that it was broken: look at least `hold`.
+        held_from = self.timeline.now() + scenario.steady_state.hold
+        self._has_recovered = self._wait(
+            lambda: self.timeline.now() >= held_from and self._watch.held(), max(self._remaining(), at_least)
+        )
+
+    def _people_respond(self) -> None:
+        """Wait until somebody said that it is mitigated and the steady state is back, or the limit passes."""
+        self._wait(lambda: self._detected() or self._people_are_done(), self._remaining())
+        self._phase("respond")
+        self._wait(lambda: self._said_mitigated() is not None, self._remaining())
+        self._phase("recover")
+        self._has_recovered = self._wait(self._people_are_done, self._remaining())
+
+    def _said_mitigated(self) -> float | None:
+        said = self.desk.mitigated if self.desk is not None else None
+        assert self._injected is not None
+        return said if said is not None and said >= self._injected else None
+
+    def _people_are_done(self) -> bool:
+        said = self._said_mitigated()
+        assert self._injected is not None
+        if said is None or not self._watch.was_left(self._injected):
+            return False
+        return self.timeline.now() >= said + self.plan.scenario.steady_state.hold and self._watch.held()
 
     def _prepare(self) -> None:
         if self.plan.scenario.load is not None:
@@ -250,8 +286,8 @@ class Engine:
 
     # -- steps and checks ---------------------------------------------------------------------------------------------
 
-    def _steps(self, part: str, steps: Sequence[Action]) -> None:
-        for index, step in enumerate(steps):
+    def _steps(self, part: str) -> None:
+        for index, step in played(self.plan.scenario, part, self.plan.mode).items():
             if self._stopping.is_set():
                 return
             self._step(part, index, step)

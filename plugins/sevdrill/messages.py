@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import cast, get_args
@@ -15,7 +15,7 @@ from sevdrill.level import Escalation
 from sevdrill.scenario import Scenario
 from sevdrill.severity import Policy
 from sevdrill.sop import Status, Template
-from sevdrill.timeline import MessageLine, TimelineWriter
+from sevdrill.timeline import Line, MessageLine, PersonLine, TimelineWriter
 
 __all__ = ["ASKING", "ESCALATED", "EVERYBODY", "OVER", "PREFIX", "Announcer"]
 
@@ -40,6 +40,11 @@ CAUSES: Mapping[str, set[str]] = MappingProxyType(
     }
 )
 """What a fault of a family is, in the words of the escalation paths."""
+
+
+def _taken(lines: Sequence[Line]) -> dict[str, str]:
+    """The roles that people took during the drill; whoever took one last has it."""
+    return {line.what.casefold(): line.by for line in lines if isinstance(line, PersonLine) and line.does == "role"}
 
 
 def _nobody(line: MessageLine) -> None:
@@ -85,7 +90,7 @@ class Announcer:
             lines,
             self.timeline.now(),
             wall,
-            self.roles,
+            {**self.roles, **_taken(lines)},
             self.run,
             self.number,
             self.reveals,
@@ -132,7 +137,7 @@ class Announcer:
         if level.bridge:
             lines.append(f"Incident bridge: {level.bridge.sop}")
         roles = self.policy.roles.roles if self.policy.roles else ()
-        lines += [f"{role.role}: {self.roles[role.role.lower()]}" for role in roles if role.role.lower() in self.roles]
+        lines += [f"{role.role}: {who}" for role in roles if (who := now.holder(role.role))]
         return "\n".join(lines)
 
     def escalate(self, to: str, why: str) -> None:

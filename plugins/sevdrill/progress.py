@@ -11,7 +11,19 @@ from sevdrill.escaping import line as one_line
 from sevdrill.plan import targets_of
 from sevdrill.scenario import Scenario
 from sevdrill.severity import LIMITS, Policy
-from sevdrill.timeline import FaultLine, Line, MarkLine, MessageLine, PageLine, PhaseLine, Sample, StepLine, Stopped
+from sevdrill.timeline import (
+    FaultLine,
+    Line,
+    MarkLine,
+    MessageLine,
+    Mode,
+    PageLine,
+    PersonLine,
+    PhaseLine,
+    Sample,
+    StepLine,
+    Stopped,
+)
 
 __all__ = ["Progress"]
 
@@ -30,10 +42,10 @@ class Progress:
         self._injected: float | None = None
         self._shown = -1.0
 
-    def begin(self, name: str, scenario: Scenario, policy: Policy) -> None:
+    def begin(self, name: str, scenario: Scenario, policy: Policy, mode: Mode = "auto") -> None:
         """A drill begins."""
         self._name, self._phase, self._event = name, "stack", "starting or reusing the stack"
-        self._limits = {key: str(t.limit) for key, t in targets_of(scenario, policy).items() if key in LIMITS}
+        self._limits = {key: str(t.limit) for key, t in targets_of(scenario, policy, mode).items() if key in LIMITS}
         self._show()
 
     def line(self, line: Line) -> None:
@@ -64,6 +76,8 @@ class Progress:
                 return f"{line.title}: {'done' if line.ok else 'FAILED'}"
             case MessageLine():
                 return f"told {line.to}: {line.status}"
+            case PersonLine():
+                return f"{line.by}: {line.does} {line.what or line.text}".rstrip()
             case PageLine():
                 return f"{line.kind} delivered ({line.status})"
             case Stopped():

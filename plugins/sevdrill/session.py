@@ -10,7 +10,7 @@ import re
 import secrets
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,19 @@ from sevdrill.blast import refuse_beyond, refuse_too_long
 from sevdrill.calls import CALLS
 from sevdrill.clock import Clock, SystemClock
 from sevdrill.contacts import Contacts
+from sevdrill.desk import Desk
 from sevdrill.diagnostics import LoadedDrill, check_targets
 from sevdrill.engine import Engine, Settings
 from sevdrill.errors import Refused, RunError, SevdrillError, StackError
 from sevdrill.gathering import gather
 from sevdrill.healing import heal_all, start_watchdog
+from sevdrill.inbox import Now, clear_now, write_now
 from sevdrill.journal import Journal
 from sevdrill.judge import Verdict, judge
 from sevdrill.load import LoadGenerator
 from sevdrill.masking import MASKER
 from sevdrill.notify import Address, Notifier
-from sevdrill.plan import Plan, make_plan
+from sevdrill.plan import Plan, given_time, make_plan
 from sevdrill.ports import Approvals, Endpoints, Escalations, Evidence, Load, Messages, Ports
 from sevdrill.reports.case import Case
 from sevdrill.reports.manifest import write_manifest
@@ -43,7 +45,7 @@ from sevdrill.severity import Policy, load_policy
 from sevdrill.shield import Shield
 from sevdrill.stacks.choice import Stack, choose, make
 from sevdrill.telling import Telling
-from sevdrill.timeline import Interval, Line, RunLine, Timeline, TimelineWriter
+from sevdrill.timeline import Interval, Line, Mode, RunLine, Timeline, TimelineWriter
 from sevdrill.units import Duration
 
 __all__ = ["DrillSession", "Options", "RunResult", "load_and_check", "rejudge", "review"]
@@ -78,6 +80,12 @@ class Options:
     """Who is who, for the escalation path."""
     approval: str = "author"
     """Who approves a step that says `approve: true`: its ``author``, beforehand, or a ``person``, when it comes."""
+    mode: Mode = "auto"
+    """Who responds."""
+    surprise: float = 0.0
+    """The faults come at a random moment within so many seconds."""
+    limit: float | None = None
+    """Overall limit of every drill of this run, in seconds; None: the drill's own, or what its SOP gives to people."""
     worker: str = ""
     """Name of the xdist worker; each has a stack of its own."""
 
@@ -191,6 +199,7 @@ class DrillSession:
         self._lock: int | None = None
         self._broken: SevdrillError | None = None
         self._dirty = False
+        self._worked_on = False
         self._unhealed = False
         self.last: RunResult | None = None
         self._notifier = Notifier(self.options.notify)
@@ -207,11 +216,12 @@ class DrillSession:
             KeyboardInterrupt: the run was interrupted; everything was undone first.
         """
         self.last = None
-        scenario = loaded.scenario
+        loaded = self._given_time(loaded)
+        scenario, mode = loaded.scenario, self.options.mode
         # What is refused is refused before anything is started.
         self._refuse(scenario)
         stack = self._ready_stack()
-        plan = make_plan(scenario, self.policy, stack.ports(), self._replicas)
+        plan = make_plan(scenario, self.policy, stack.ports(), self._replicas, mode)
         folder = self._folder(loaded)
         MASKER.learn_data(scenario.dump())
         begun = RunLine(
@@ -219,6 +229,8 @@ class DrillSession:
             severity=scenario.severity,
             policy=self.options.policy,
             stack=stack.title,
+            mode=mode,
+            surprise=self.options.surprise,
             wall=self.clock.wall().isoformat(timespec="milliseconds"),
             file=str(loaded.path),
             scenario=scenario.dump(),
@@ -228,13 +240,18 @@ class DrillSession:
             timeline.write(begun)
             ports = self._ports(stack.ports(), loaded, folder, timeline)
             assert self._journal is not None
-            engine = Engine(
-                plan, ports, timeline, self._journal, self.shield, self.clock, Settings(patience=self.options.patience)
-            )
+            settings = Settings(patience=self.options.patience, surprise=self.options.surprise)
+            desk = self._desk(timeline, ports[Messages], scenario)
+            engine = Engine(plan, ports, timeline, self._journal, self.shield, self.clock, settings, desk)
             began = self.clock.now()
+            desk.start()
             try:
                 engine.run()
             finally:
+                with self.shield.shielded():
+                    clear_now(self._journal.path)
+                    desk.close()
+                self._worked_on |= mode == "live"
                 self._dirty |= engine.dirty
                 if engine.dirty:
                     self.say(
@@ -251,6 +268,15 @@ class DrillSession:
                 result = self.last = review(folder, scenario.kinds)
         return result
 
+    def _desk(self, timeline: TimelineWriter, messages: Messages, scenario: Scenario) -> Desk:
+        assert self._journal is not None
+        try:
+            desk = Desk(self._journal.path, timeline, messages, scenario.hints)
+            write_now(self._journal.path, Now(timeline=str(timeline.path.absolute()), drill=timeline.path.parent.name))
+        except OSError as error:
+            raise StackError(f"nobody could speak to this run: {self._journal.path.parent}: {error}") from None
+        return desk
+
     def _folder(self, loaded: LoadedDrill) -> Path:
         name = _slug(loaded.name or loaded.path.stem)
         for count in itertools.count(1):
@@ -264,7 +290,7 @@ class DrillSession:
 
     def _ports(self, ports: Ports, loaded: LoadedDrill, folder: Path, timeline: TimelineWriter) -> Ports:
         scenario = loaded.scenario
-        announcer = self._telling.announcer(scenario, folder, timeline)
+        announcer = self._telling.announcer(scenario, folder, timeline, reveals=self.options.mode != "live")
         brought: dict[type, object] = {Messages: announcer, Escalations: announcer}
         if self.options.approval == "person":
             assert self._journal is not None
@@ -281,7 +307,11 @@ class DrillSession:
                 users=spec.users,
                 spawn_rate=spec.spawn_rate,
                 # Room for prepare and steady state before the fault, for steps that overrun the limit, and for verify.
-                limit=scenario.limit + 3 * self.options.patience + sum(step.timeout for step in steps) + 60,
+                limit=scenario.limit
+                + self.options.surprise
+                + 3 * self.options.patience
+                + sum(step.timeout for step in steps)
+                + 60,
             )
         return ports.with_(brought)
 
@@ -313,8 +343,14 @@ class DrillSession:
             Unsupported: the stack cannot do what the drill asks.
             StackError: the stack's files cannot be read.
         """
-        self._refuse(loaded.scenario)
-        return make_plan(loaded.scenario, self.policy, self._planned.ports(), self._replicas)
+        scenario = self._given_time(loaded).scenario
+        self._refuse(scenario)
+        return make_plan(scenario, self.policy, self._planned.ports(), self._replicas, self.options.mode)
+
+    def _given_time(self, loaded: LoadedDrill) -> LoadedDrill:
+        options = self.options
+        scenario = given_time(loaded.scenario, self.policy, options.mode, options.max_limit, options.limit)
+        return loaded if scenario is loaded.scenario else replace(loaded, scenario=scenario)
 
     @cached_property
     def _planned(self) -> Stack:
@@ -362,6 +398,11 @@ class DrillSession:
             self.say(f"the stack {self._stack.project} is dirty; it is recreated")
             self._take_down(self._stack)
             self._dirty = False
+        elif self._worked_on and not self._stays:
+            # What people changed nobody knows, so nobody can undo it.
+            self.say(f"people worked on the stack {self._stack.project}; it is recreated")
+            self._take_down(self._stack)
+        self._worked_on = False
         if not self._stack.is_up():
             self._stack.up()
         return self._stack

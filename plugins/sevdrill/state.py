@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sevdrill.shield import Shield
     from sevdrill.sop import Week
     from sevdrill.stacks.choice import Choice
+    from sevdrill.timeline import Mode
     from sevdrill.units import Duration
 
 __all__ = ["KIND", "PLAN", "STATE", "SUMMARY", "State"]
@@ -108,6 +109,28 @@ class State:
     @property
     def dry_run(self) -> bool:
         return bool(self.config.getoption("drill_dry_run"))
+
+    @property
+    def mode(self) -> Mode:
+        """Who responds: the tool, people, or nobody."""
+        return cast("Mode", self.config.getoption("drill_mode"))
+
+    def asked_time(self, option: str) -> Duration | None:
+        """A length of time from the command line; None when it was not given.
+
+        Raises:
+            UsageError: it is no duration.
+        """
+        from sevdrill.errors import UsageError
+        from sevdrill.units import Duration
+
+        text = str(self.config.getoption(f"drill_{option}"))
+        if not text:
+            return None
+        try:
+            return Duration.parse(text)
+        except ValueError as error:
+            raise UsageError(f'--drill-{option} is "{text}", but expected {error}') from None
 
     @property
     def service_names(self) -> list[str]:
@@ -240,6 +263,9 @@ class State:
                 patience=self.duration("drill_patience"),
                 blast_radius=parse(self.option("blast_radius")),
                 max_limit=self.duration("drill_max_limit"),
+                mode=self.mode,
+                surprise=self.asked_time("surprise") or 0.0,
+                limit=self.asked_time("limit"),
                 stack_kind=self.choice.kind,
                 state_dir=self.config.rootpath / ".sevdrill",
                 notify=self.addresses,

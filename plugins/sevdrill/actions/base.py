@@ -21,6 +21,8 @@ class Action(Model):
     """A message informs people; it is no response to the incident."""
     marks: ClassVar[str] = ""
     """The mark that the step's proof sets, such as `rolled_back`."""
+    outside: ClassVar[bool] = False
+    """The world outside does it, in every mode; people and runbooks do all the other steps."""
     in_flight: ClassVar[float] = 10.0
     """Seconds for which a call of ``run`` may still act on the stack after its caller was killed."""
 
