@@ -48,7 +48,7 @@ from sevdrill.telling import Telling
 from sevdrill.timeline import Interval, Line, Mode, RunLine, Timeline, TimelineWriter
 from sevdrill.units import Duration
 
-__all__ = ["DrillSession", "Options", "RunResult", "load_and_check", "rejudge", "review"]
+__all__ = ["DrillSession", "Options", "RunResult", "case_of", "judged", "load_and_check", "rejudge", "review"]
 
 TIMELINE = "timeline.jsonl"
 
@@ -158,6 +158,30 @@ def review(folder: Path, kinds: Kinds | None = None) -> RunResult:
     except OSError as error:
         raise RunError(f"the reports cannot be written into {folder}: {error.strerror or error}") from None
     return result
+
+
+def judged(timeline: Timeline) -> Verdict:
+    """The verdict on a run by its own policy.
+
+    Raises:
+        RunError: its drill cannot be read.
+        PolicyError: its policy is not there any more.
+    """
+    return judge(
+        timeline, _scenario_of(timeline, Path(timeline.run.file).parent, None), load_policy(timeline.run.policy)
+    )
+
+
+def case_of(folder: Path) -> Case:
+    """A recorded run with its verdict by its own policy; writes nothing.
+
+    Raises:
+        RunError: the timeline cannot be read.
+        PolicyError: its policy is not there any more.
+    """
+    timeline = Timeline.load(folder / TIMELINE)
+    policy, scenario = load_policy(timeline.run.policy), _scenario_of(timeline, folder, None)
+    return Case(timeline, scenario, policy, judge(timeline, scenario, policy), folder)
 
 
 def _collect(ports: Ports, folder: Path, began: float, now: float, root: Path) -> None:
