@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import math
+import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from sevdrill.actions import Action, RevertingAction
 from sevdrill.blast import WATCHDOG_AFTER
 from sevdrill.clock import Clock
+from sevdrill.desk import Desk
 from sevdrill.errors import SevdrillError
 from sevdrill.faults import Fault, State
 from sevdrill.journal import REAL_INCIDENT, Journal, Owed
 from sevdrill.model import Record
-from sevdrill.plan import Plan
-from sevdrill.ports import Load, Messages, Monitoring, Ports, Reading, Undos
+from sevdrill.plan import Plan, played
+from sevdrill.ports import Approvals, Escalations, Load, Messages, Monitoring, Ports, Reading, Undos
 from sevdrill.sampling import Look
 from sevdrill.shield import Shield
 from sevdrill.timeline import (
@@ -61,6 +63,8 @@ class Settings:
     """Pause between two looks at an alert, a page or a step's proof."""
     recovery: float = 5.0
     """How long beyond `hold` the stack may take to recover at the least, however late in the drill it is."""
+    surprise: float = 0.0
+    """The faults come at a random moment within this time, once the stack is steady."""
 
 
 class _Invalid(Exception):
@@ -82,6 +86,8 @@ class Engine:
     shield: Shield
     clock: Clock
     settings: Settings = field(default_factory=Settings)
+    desk: Desk | None = None
+    """Where people say that it is mitigated; without one nobody does."""
 
     def __post_init__(self) -> None:
         self._undos = DrillUndos(self._settle)
@@ -90,6 +96,7 @@ class Engine:
         self._watch = Watching(self.plan.scenario, self.ports, self.timeline, self.settings.poll)
         self._injected: float | None = None
         self._has_recovered = True
+        self._open = False
         self._stopping = threading.Event()
         self._beside: threading.Thread | None = None
         self._main = threading.current_thread()
@@ -120,6 +127,7 @@ class Engine:
             self._quietly(Stopped(kind="invalid", reason=reason))
         finally:
             self._stopping.set()
+            self._open = False
             try:
                 with self.shield.shielded():
                     if interrupted is not None:
@@ -155,27 +163,59 @@ class Engine:
             self.timeline.mark("quiet", self.timeline.now())
             self._wait(lambda: False, scenario.quiet.for_)
         else:
+            self._wait(lambda: False, random.uniform(0, self.settings.surprise))
             self._phase("inject")
             self._inject()
+            self._open = True
             self._phase("detect")
-            # Half of the limit at most: the other half belongs to the answer and the recovery.
-            self._wait(self._detected, self._remaining() / 2)
-            self._phase("respond")
-            self._beside = threading.Thread(target=self._steps, args=("investigate", scenario.investigate), daemon=True)
-            self._beside.start()
-            self._steps("respond", scenario.respond)
-            self._wait(lambda: self._beside is None or not self._beside.is_alive(), math.inf)
-            self._phase("recover")
-            at_least = scenario.steady_state.hold + self.settings.recovery
-            # Of what was cured a moment ago, the probes may not have seen yet that it was broken: look at least `hold`.
-            held_from = self.timeline.now() + scenario.steady_state.hold
-            self._has_recovered = self._wait(
-                lambda: self.timeline.now() >= held_from and self._watch.held(), max(self._remaining(), at_least)
-            )
+            if self.plan.mode == "live":
+                self._people_respond()
+            else:
+                self._tool_responds()
+        self._open = False
         self._phase("close")
-        self._steps("close", scenario.close)
+        self._steps("close")
         self._phase("verify")
         self._verify()
+
+    def _tool_responds(self) -> None:
+        """Run the runbook; in mode `observe` there is none, and the stack must heal by itself."""
+        scenario = self.plan.scenario
+        # Half of the limit at most: the other half belongs to the answer and the recovery.
+        self._wait(self._detected, self._remaining() / 2)
+        if self.plan.mode == "auto":
+            self._phase("respond")
+            self._beside = threading.Thread(target=self._steps, args=("investigate",), daemon=True)
+            self._beside.start()
+            self._steps("respond")
+            self._wait(lambda: self._beside is None or not self._beside.is_alive(), math.inf)
+        self._phase("recover")
+        at_least = scenario.steady_state.hold + self.settings.recovery
+        # Of what was cured a moment ago, the probes may not have seen yet that it was broken: look at least `hold`.
+        held_from = self.timeline.now() + scenario.steady_state.hold
+        self._has_recovered = self._wait(
+            lambda: self.timeline.now() >= held_from and self._watch.held(), max(self._remaining(), at_least)
+        )
+
+    def _people_respond(self) -> None:
+        """Wait until somebody said that it is mitigated and the steady state is back, or the limit passes."""
+        self._wait(lambda: self._detected() or self._people_are_done(), self._remaining())
+        self._phase("respond")
+        self._wait(lambda: self._said_mitigated() is not None, self._remaining())
+        self._phase("recover")
+        self._has_recovered = self._wait(self._people_are_done, self._remaining())
+
+    def _said_mitigated(self) -> float | None:
+        said = self.desk.mitigated if self.desk is not None else None
+        assert self._injected is not None
+        return said if said is not None and said >= self._injected else None
+
+    def _people_are_done(self) -> bool:
+        said = self._said_mitigated()
+        assert self._injected is not None
+        if said is None or not self._watch.was_left(self._injected):
+            return False
+        return self.timeline.now() >= said + self.plan.scenario.steady_state.hold and self._watch.held()
 
     def _prepare(self) -> None:
         if self.plan.scenario.load is not None:
@@ -246,8 +286,8 @@ class Engine:
 
     # -- steps and checks ---------------------------------------------------------------------------------------------
 
-    def _steps(self, part: str, steps: Sequence[Action]) -> None:
-        for index, step in enumerate(steps):
+    def _steps(self, part: str) -> None:
+        for index, step in played(self.plan.scenario, part, self.plan.mode).items():
             if self._stopping.is_set():
                 return
             self._step(part, index, step)
@@ -260,6 +300,11 @@ class Engine:
             )
 
         line("began")
+        if step.approve:
+            refused = self._approval(step)
+            if refused:
+                line("ended", ok=False, why=refused)
+                return
         deadline = self.timeline.now() + step.timeout
         try:
             with self.shield.shielded():
@@ -286,6 +331,23 @@ class Engine:
                 line("ended", ok=False, why=f"not proved within {step.timeout}: {reading.why}")
                 return
             self._wait(lambda: False, self.settings.poll / 2)
+
+    def _approval(self, step: Action) -> str:
+        """Wait for a person's yes, until the drill's limit; why there is none, or nothing when there is one."""
+        if Approvals not in self.ports:
+            self.timeline.write(Note(text=f"{step.title}: approved beforehand by the drill's author"))
+            return ""
+        approvals = self.ports[Approvals]
+        approvals.ask(step.title)
+        try:
+            self._wait(lambda: self._stopping.is_set() or approvals.answer() is not None, self._remaining())
+            said = approvals.answer()
+        finally:
+            approvals.end()
+        if said is None:
+            return "nobody approved it before the drill's limit"
+        self.timeline.write(Note(text=f"{step.title}: {'approved' if said[0] else 'refused'} by {said[1]}"))
+        return "" if said[0] else f"{said[1]} did not approve it"
 
     def _verify(self) -> None:
         if self.plan.scenario.load is not None:
@@ -383,6 +445,7 @@ class Engine:
         while True:
             self._heed_stop()
             self._undo_what_is_due()
+            self._escalate()
             with self.timeline.changed:
                 if condition():
                     return True
@@ -409,6 +472,13 @@ class Engine:
             if active.undo_at is not None and not active.settled and self.timeline.now() >= active.undo_at:
                 with self.shield.shielded():
                     self._settle(active)
+
+    def _escalate(self) -> None:
+        """Bring in the levels that are due: from detection on, until the steady state is back."""
+        if self._open and Escalations in self.ports and threading.current_thread() is self._main and self._detected():
+            assert self._injected is not None
+            with contextlib.suppress(OSError):
+                self.ports[Escalations].due(self.timeline.now() - self._injected)
 
     def _pause(self, seconds: float) -> None:
         threading.Event().wait(seconds)

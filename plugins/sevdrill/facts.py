@@ -7,6 +7,7 @@ tell a placeholder from a fact.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -50,6 +51,11 @@ class Situation:
     def injected(self) -> float | None:
         """When the fault was injected, in seconds since the run began."""
         return next((line.lo for line in self.lines if isinstance(line, MarkLine) and line.name == "injected"), None)
+
+    def holder(self, role: str) -> str:
+        """Who has a role, whatever exactly it is called; empty when nobody has it."""
+        words = {word for word in re.findall(r"[a-z]+", role.casefold()) if word not in ("incident", "lead")}
+        return next((who for held, who in self.roles.items() if any(word[:7] in held for word in words)), "")
 
     @property
     def channel(self) -> str:
@@ -119,11 +125,6 @@ def _services(situation: Situation) -> str:
     return ", ".join(services) or "the service"
 
 
-def _owner(situation: Situation, *words: str) -> str:
-    """Who has the role of which the name has one of these words."""
-    return next((who for role, who in situation.roles.items() if any(word in role for word in words)), NOBODY)
-
-
 def _listed(items: Sequence[str], otherwise: str) -> str:
     return "\n".join(f"- {item}" for item in items) or f"- {otherwise}"
 
@@ -162,8 +163,8 @@ def facts(situation: Situation, template: Template, status: Status, to: str) -> 
         "postmortem": f"{situation.run or 'postmortem.md'}{due}",
         "number": str(sum(line.status in ("investigating", "identified", "monitoring") for line in told)),
         "channel": situation.channel or "none",
-        "commander": _owner(situation, "commander"),
-        "tech_lead": _owner(situation, "tech"),
-        "communications": _owner(situation, "communication"),
-        "owner": _owner(situation, "owner", "primary", "commander"),
+        "commander": situation.holder("commander") or NOBODY,
+        "tech_lead": situation.holder("technical") or situation.holder("tech") or NOBODY,
+        "communications": situation.holder("communications") or NOBODY,
+        "owner": situation.holder("owner") or situation.holder("commander") or NOBODY,
     }

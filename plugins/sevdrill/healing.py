@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 from sevdrill.clock import Clock
 from sevdrill.errors import SevdrillError, StackError
 from sevdrill.faults import Fault
+from sevdrill.inbox import remove
 from sevdrill.journal import JournalFile, append, journal_files, locked
 from sevdrill.undo import relieve, settle
 
 if TYPE_CHECKING:
     from sevdrill.stacks.choice import Stack
 
-__all__ = ["heal", "heal_all", "overdue", "start_watchdog"]
+__all__ = ["attach_to", "heal", "heal_all", "overdue", "start_watchdog"]
 
 OTHER_HEALER = 120.0
 """Seconds for which a healer that is at work is waited for."""
@@ -54,6 +55,18 @@ def _attach(journal: JournalFile, clock: Clock) -> Stack:
     from sevdrill.stacks.choice import attach
 
     return attach(journal.stack, clock)
+
+
+def attach_to(path: Path, clock: Clock) -> Stack:
+    """The stack of the run with this journal, for whoever works on it while the run goes on.
+
+    Raises:
+        StackError: the run has just ended.
+    """
+    journal = JournalFile.read(path) if path.exists() else None
+    if journal is None:
+        raise StackError(f"{path.name}: this run has just ended")
+    return _attach(journal, clock)
 
 
 def heal_all(state_dir: Path, clock: Clock) -> Iterator[str]:
@@ -101,6 +114,7 @@ def heal(path: Path, clock: Clock) -> Generator[str, None, bool]:
         journal = JournalFile.read(path)
         if journal is None:
             path.unlink(missing_ok=True)
+            remove(path)
             return True
         stack = _attach(journal, clock)
         name = journal.stack["project"]
@@ -133,6 +147,7 @@ def heal(path: Path, clock: Clock) -> Generator[str, None, bool]:
                 stack.down()
                 yield f"stack {name}: taken down"
         path.unlink(missing_ok=True)
+        remove(path)
     return True
 
 

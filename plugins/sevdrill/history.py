@@ -17,7 +17,7 @@ from typing import Any
 
 from sevdrill.errors import SevdrillError
 
-__all__ = ["TIMES", "Entry", "FollowUp", "History", "HistoryError", "got_worse"]
+__all__ = ["TIMES", "Entry", "FollowUp", "History", "HistoryError", "Lesson", "got_worse"]
 
 VERSION = 1
 PATIENCE = 3.0
@@ -46,7 +46,8 @@ create table follow_ups (
 _LATER = """
 create table if not exists leaders (drill text primary key, who text not null, run text not null);
 create table if not exists lessons (
-    who text not null, step text not null, at text not null, what text not null, hints integer not null default 0
+    who text not null, step text not null, at text not null, what text not null, hints integer not null,
+    done integer not null
 );
 """
 
@@ -85,6 +86,21 @@ class FollowUp:
     """None: the SOP sets no time."""
     run: str
     source: str
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Something that a new engineer did on the onboarding track."""
+
+    step: str
+    """`joined`, or what the track calls it: read, shadow, participate, lead."""
+    at: dt.datetime
+    what: str
+    """What it was, and how it went, in a few words."""
+    hints: int = 0
+    """How many hints were taken."""
+    done: bool = True
+    """Whether it counts as done."""
 
 
 class History:
@@ -196,6 +212,24 @@ class History:
             return {}
         with self._open() as database:
             return dict(database.execute("select drill, who from leaders").fetchall())
+
+    def learnt(self, who: str, lesson: Lesson) -> None:
+        """Keep what a new engineer did."""
+        with self._open() as database:
+            row = (who, lesson.step, lesson.at.isoformat(), lesson.what, lesson.hints, lesson.done)
+            database.execute("insert into lessons values (?, ?, ?, ?, ?, ?)", row)
+
+    def lessons(self, who: str) -> list[Lesson]:
+        """What a new engineer did so far, in its order."""
+        if not self.path.exists():
+            return []
+        with self._open() as database:
+            rows = database.execute(
+                "select step, at, what, hints, done from lessons where who = ? order by at, rowid", (who,)
+            ).fetchall()
+        return [
+            Lesson(step, dt.datetime.fromisoformat(at), what, hints, bool(done)) for step, at, what, hints, done in rows
+        ]
 
     # -- follow-ups ---------------------------------------------------------------------------------------------------
 

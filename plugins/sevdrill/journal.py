@@ -25,6 +25,7 @@ from sevdrill.actions import RevertingAction
 from sevdrill.clock import Clock, boot_id
 from sevdrill.errors import RunError
 from sevdrill.faults import Fault
+from sevdrill.inbox import remove
 from sevdrill.kindfile import class_of, place_of
 from sevdrill.model import Record
 
@@ -277,6 +278,7 @@ class Journal:
             state = JournalFile.read(self.path) if self.path.exists() else None
             if state is not None and not state.debts and not state.lost and not unhealed:
                 self.path.unlink(missing_ok=True)
+                remove(self.path)
         finally:
             self._let_go()
         return not self.path.exists()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from sevdrill.checks import Check, Finding, Result
 from sevdrill.marks import Mark, Recorded
-from sevdrill.plan import alert_series, checks_of, demanded, effect_series, steady_series, targets_of
+from sevdrill.plan import alert_series, checks_of, demanded, effect_series, played, steady_series, targets_of
 from sevdrill.ports import Pager
 from sevdrill.scenario import Scenario
 from sevdrill.severity import LIMITS, Policy, Target
@@ -99,7 +99,9 @@ class Verdict:
             "rollback": self.since_injected("rolled_back"),
         }
         if "acknowledged" in self.marks and "detected" in self.marks:
-            found["mtta"] = self.marks["acknowledged"].since(self.marks["detected"])
+            # Who was there before the alert has taken no time to answer it.
+            mtta = self.marks["acknowledged"].since(self.marks["detected"])
+            found["mtta"] = Interval(max(0.0, mtta.lo), max(0.0, mtta.hi))
         return {name: time for name, time in found.items() if time is not None}
 
 
@@ -120,6 +122,7 @@ class _Judge:
         self.timeline, self.scenario, self.policy = timeline, scenario, policy
         self.seen = Recorded(timeline, scenario)
         self.marks = self.seen.marks
+        self.mode = timeline.run.mode
 
     def verdict(self) -> Verdict:
         aborted, invalid = list(self._aborted()), list(self._invalid())
@@ -271,9 +274,9 @@ class _Judge:
     # -- what makes a drill fail --------------------------------------------------------------------------------------
 
     def _targets(self) -> Iterator[TargetResult]:
-        wanted = demanded(self.scenario)
+        wanted = demanded(self.scenario, self.mode)
         injected = self.marks.get("injected")
-        for key, target in targets_of(self.scenario, self.policy).items():
+        for key, target in targets_of(self.scenario, self.policy, self.mode).items():
             name = LIMITS.get(key)
             if name is None or self.scenario.quiet is not None:
                 continue
@@ -326,6 +329,7 @@ class _Judge:
                 limit = f"{result.target.key}: the limit is {result.target.limit} ({result.target.source})"
                 seen = f"measured {_range(result.measured)}" if result.measured else f"never {result.mark}"
                 yield _Reason(f"{limit}, {seen}", result.lines)
+        yield from self._said_wrongly()
         yield from self._steps_failed()
         if self.scenario.steady_state.throughout or self.scenario.quiet is not None:
             yield from self._felt()
@@ -337,10 +341,22 @@ class _Judge:
         bad = [s for name in steady_series(self.scenario) for s in self.seen.samples.get(name, []) if not s.ok]
         return self.seen.lines(*sorted(bad, key=lambda s: s.end)[-1:])
 
+    def _said_wrongly(self) -> Iterator[_Reason]:
+        for line in self.seen.untrue:
+            after = line.t - self.marks["injected"].when.lo
+            bad = [
+                (probe.title, next((s for s in self.seen.of(name, since=line.t) if s.ok is not True), None))
+                for name, probe in steady_series(self.scenario).items()
+            ]
+            seen = [(title, sample) for title, sample in bad if sample is not None]
+            why = "; ".join(f"{title}: {sample.why or 'not good'}" for title, sample in seen) or "it did not hold"
+            lines = self.seen.lines(line, *(sample for _, sample in seen))
+            yield _Reason(f"mitigated: {line.by} said so after {after:.2f} s, and it was not so: {why}", lines)
+
     def _steps_failed(self) -> Iterator[_Reason]:
         for part in ("investigate", "respond", "close"):
             ended = {step.index: step for step in self.seen.steps if step.part == part}
-            for index, action in enumerate(getattr(self.scenario, part)):
+            for index, action in played(self.scenario, part, self.mode).items():
                 step = ended.get(index)
                 if step is None:
                     yield _Reason(f"{part}: {action.title} was never done", ())

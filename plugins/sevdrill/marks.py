@@ -5,15 +5,26 @@ Points that were found by polling are derived here, from the samples, so that th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, get_args
 
 from sevdrill.plan import alert_series, effect_series, steady_series
 from sevdrill.ports import Load
 from sevdrill.scenario import Scenario
 from sevdrill.sop import Status
-from sevdrill.stretches import Stretch, last_stretch, turned
-from sevdrill.timeline import Interval, Line, MarkLine, MessageLine, PageLine, PhaseLine, Sample, StepLine, Timeline
+from sevdrill.stretches import Stretch, good_times, last_stretch, turned
+from sevdrill.timeline import (
+    Interval,
+    Line,
+    MarkLine,
+    MessageLine,
+    PageLine,
+    PersonLine,
+    PhaseLine,
+    Sample,
+    StepLine,
+    Timeline,
+)
 
 __all__ = ["Mark", "Recorded"]
 
@@ -45,6 +56,8 @@ class Recorded:
             self.samples.setdefault(sample.series, []).append(sample)
         self.steps = tuple(line for line in timeline.of(StepLine) if line.event == "ended")
         self.marks: dict[str, Mark] = {}
+        self.untrue: tuple[PersonLine, ...] = ()
+        """What people called mitigated although it was not."""
         self._find()
 
     def lines(self, *found: Line | None) -> tuple[int, ...]:
@@ -83,6 +96,7 @@ class Recorded:
         }
         found |= self._said(injected)
         found |= dict(self._done())
+        found |= dict(self._people(injected, found))
         self.marks |= {name: mark for name, mark in found.items() if mark is not None and name not in self.marks}
 
     def _first(self, series: Iterable[str], injected: float) -> Mark | None:
@@ -117,6 +131,56 @@ class Recorded:
             # Done when the last of them is, and only if all are.
             setting = [step for step in self.steps if step.mark == mark]
             yield mark, self._ended(max(setting, key=lambda s: s.hi)) if all(step.ok for step in setting) else None
+
+    # -- people -----------------------------------------------------------------------------------------------------
+
+    def _people(self, injected: Interval, found: Mapping[str, Mark | None]) -> Iterator[tuple[str, Mark | None]]:
+        """What people did, and what it counts for in the mode of the run."""
+        mode = self.timeline.run.mode
+        mine = [line for line in self.timeline.of(PersonLine) if line.typed >= injected.lo]
+        answers = [line for line in mine if line.does == "ack"]
+        acknowledged = self._typed(answers[0], injected) if answers else None
+        yield "acknowledged", acknowledged
+        if mode == "observe":
+            # Nobody acts: it is mitigated when the stack itself made it so.
+            yield "mitigated", found["recovered"]
+        if mode == "live":
+            # What an SOP calls its response time runs until somebody is on it.
+            yield "responded", acknowledged
+            said = [line for line in mine if line.does == "mitigated"]
+            held = self._held_times() if said else []
+            true = [line for line in said if self._was_so(line.t, held)]
+            self.untrue = tuple(line for line in said if line not in true)
+            yield "mitigated", self._typed(true[0], injected) if true else None
+            declared = [m for m in self.timeline.of(MessageLine) if m.status == "declared" and m.t >= injected.lo]
+            if declared:
+                yield "declared", Mark(Interval(declared[0].t, declared[0].t), self.lines(declared[0]))
+
+    def _typed(self, line: PersonLine, injected: Interval) -> Mark:
+        return Mark(Interval(max(min(line.typed, line.t), injected.lo), line.t), self.lines(line))
+
+    def _was_so(self, said: float, held: Sequence[Interval]) -> bool:
+        """Whether the steady state held soon after somebody said that it is mitigated.
+
+        A window of the load shows for its length what is over. And a service may still be coming up: it has the time
+        for which the steady state must hold, which is the drill's own measure of a moment.
+        """
+        lag = max(probe.lag for probe in steady_series(self.scenario).values())
+        until = said + lag + 2 * self.scenario.steady_state.hold
+        return any(time.lo <= until and time.hi >= said for time in held)
+
+    def _held_times(self) -> list[Interval]:
+        """When the steady state had held for `hold`, over all its probes."""
+        steady = self.scenario.steady_state
+        found = [Interval(float("-inf"), float("inf"))]
+        for series in steady_series(self.scenario):
+            mine = [
+                Interval(time.lo + steady.hold, time.hi)
+                for time in good_times(self.samples.get(series, []), steady.every)
+                if time.width >= steady.hold
+            ]
+            found = list(_both(found, mine))
+        return found
 
     def _ended(self, step: StepLine) -> Mark:
         return Mark(Interval(step.lo, step.hi), self.lines(step))
@@ -159,3 +223,17 @@ class Recorded:
             if moment - stretch.last.end > 2 * steady.every + probe.timeout:
                 return False
         return True
+
+
+def _both(ones: Sequence[Interval], others: Sequence[Interval]) -> Iterator[Interval]:
+    """The times that are in both; each of the two in order."""
+    left, right = 0, 0
+    while left < len(ones) and right < len(others):
+        one, other = ones[left], others[right]
+        lo, hi = max(one.lo, other.lo), min(one.hi, other.hi)
+        if lo <= hi:
+            yield Interval(lo, hi)
+        if one.hi < other.hi:
+            left += 1
+        else:
+            right += 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import cast, get_args
 
 from sevdrill.clock import Clock
@@ -14,20 +15,36 @@ from sevdrill.level import Escalation
 from sevdrill.scenario import Scenario
 from sevdrill.severity import Policy
 from sevdrill.sop import Status, Template
-from sevdrill.timeline import MessageLine, TimelineWriter
+from sevdrill.timeline import Line, MessageLine, PersonLine, TimelineWriter
 
-__all__ = ["ESCALATED", "EVERYBODY", "OVER", "PREFIX", "Announcer"]
+__all__ = ["ASKING", "ESCALATED", "EVERYBODY", "OVER", "PREFIX", "Announcer"]
 
 PREFIX = "[DRILL]"
 """How every message begins: nobody who reads one may take a drill for an incident."""
 ESCALATED = "escalated"
 """The status of a message that brings somebody in."""
+ASKING = "approval"
+"""The status of a message that asks for a person's yes."""
 OVER = "over"
 """The status of the message that a drill has ended before its time."""
 EVERYBODY = "everybody"
 """Who is told that a drill is over: whoever is told anything at all."""
 FIRST: tuple[Status, ...] = ("investigating",)
 """What a template says that is for first messages only."""
+
+
+CAUSES: Mapping[str, set[str]] = MappingProxyType(
+    {
+        **{family: {"infrastructure"} for family in ("container", "network", "resource", "database", "tls")},
+        "security": {"data_breach"},
+    }
+)
+"""What a fault of a family is, in the words of the escalation paths."""
+
+
+def _taken(lines: Sequence[Line]) -> dict[str, str]:
+    """The roles that people took during the drill; whoever took one last has it."""
+    return {line.what.casefold(): line.by for line in lines if isinstance(line, PersonLine) and line.does == "role"}
 
 
 def _nobody(line: MessageLine) -> None:
@@ -55,6 +72,12 @@ class Announcer:
     reach: Callable[[str], str] = lambda level: ""
     """How somebody of a level is reached, for people; empty where nobody said."""
 
+    def __post_init__(self) -> None:
+        self.causes: set[str] = {*self.scenario.causes}
+        """What the incident is, as far as the SOP's path asks for it."""
+        for fault in self.scenario.inject:
+            self.causes |= CAUSES.get(fault.fault.partition(".")[0], set())
+
     @property
     def situation(self) -> Situation:
         """What is known now."""
@@ -67,7 +90,7 @@ class Announcer:
             lines,
             self.timeline.now(),
             wall,
-            self.roles,
+            {**self.roles, **_taken(lines)},
             self.run,
             self.number,
             self.reveals,
@@ -114,16 +137,46 @@ class Announcer:
         if level.bridge:
             lines.append(f"Incident bridge: {level.bridge.sop}")
         roles = self.policy.roles.roles if self.policy.roles else ()
-        lines += [f"{role.role}: {self.roles[role.role.lower()]}" for role in roles if role.role.lower() in self.roles]
+        lines += [f"{role.role}: {who}" for role in roles if (who := now.holder(role.role))]
         return "\n".join(lines)
 
     def escalate(self, to: str, why: str) -> None:
-        """Tell a level of the SOP's path, or the next one that was not told yet.
+        """Tell a level of the SOP's path, or the next one that was not told yet; when all were told, nobody.
 
         Raises:
-            ActionError: the SOP has no such level for this severity, or none is left.
+            ActionError: the SOP has no such level for this severity.
         """
-        self.tell(self._level(to), why)
+        path = self.policy.level(self.scenario.severity).escalation
+        # Level 1 is who answers already.
+        found = [step for step in path if (step.to == to if to else step.level > 1)]
+        if not found:
+            named = ", ".join(step.to for step in path) or "nobody"
+            what = f'no level "{to}"' if to else "no level above the first"
+            raise ActionError(f"{self.policy.cite} has {what} for {self.scenario.severity}; its path: {named}")
+        told = self._brought_in()
+        left = [step for step in found if to or step.to not in told]
+        if left:
+            self.tell(min(left, key=lambda step: step.level), why)
+
+    def due(self, elapsed: float) -> None:
+        """Tell every level of the path that severity, time and cause demand by now, once each (port `Escalations`)."""
+        level = self.policy.level(self.scenario.severity)
+        for step in level.escalations_due(elapsed, self.causes):
+            if step.level > 1 and step.to not in self._brought_in():
+                cause = " or ".join(sorted({*step.when} & self.causes)).replace("_", " ")
+                passed = f"unresolved for {step.after}" if step.after else ""
+                why = "; ".join(filter(None, (passed, cause)))
+                self.tell(step, f"{step.sop}{f' ({why})' if why else ''}")
+
+    def ask(self, what: str) -> None:
+        """Ask the team for a yes to a step, and whoever the SOP wants for a person's decision."""
+        self.causes.add("human_decision")
+        text = f"Approval needed: {what}\n`sevdrill approve --as NAME` says yes, with --no it says no."
+        self._say(MessageLine(to="team", status=ASKING, text=text))
+
+    def _brought_in(self) -> set[str]:
+        with self.timeline.changed:
+            return {m.to for m in self.timeline.lines if isinstance(m, MessageLine) and m.status == ESCALATED}
 
     def tell(self, step: Escalation, why: str = "") -> None:
         """Tell a level of the SOP's path."""
@@ -134,18 +187,6 @@ class Announcer:
         if reached:
             lines.append(f"Reached by: {reached}")
         self._say(MessageLine(to=step.to, status=ESCALATED, text="\n".join(lines)))
-
-    def _level(self, to: str) -> Escalation:
-        path = self.policy.level(self.scenario.severity).escalation
-        with self.timeline.changed:
-            told = {m.to for m in self.timeline.lines if isinstance(m, MessageLine) and m.status == ESCALATED}
-        # Level 1 is who answers already.
-        left = [step for step in path if (step.to == to if to else step.level > 1 and step.to not in told)]
-        if not left:
-            named = ", ".join(step.to for step in path) or "nobody"
-            what = f'no level "{to}"' if to else "no level left to tell"
-            raise ActionError(f"{self.policy.cite} has {what} for {self.scenario.severity}; its path: {named}")
-        return min(left, key=lambda step: step.level)
 
     def over(self, why: str, undone: bool | None) -> None:
         """Tell everybody that the drill ends now (``undone`` is None), or has ended, with everything undone or not."""

@@ -42,7 +42,8 @@ def read_model(path: Path, model: type[M], what: str) -> tuple[Source, list[Prob
 def _mistakes(error: ValidationError, source: Source, model: type[Model]) -> Iterator[Problem]:
     shape = Shape(plain(model.model_json_schema()))
     if not isinstance(source.data, dict):
-        keys = [*model.model_json_schema().get("required", ())][:3]
+        schema = model.model_json_schema()
+        keys = [*(schema.get("required") or schema["properties"])][:3]
         expected = " and ".join(filter(None, (", ".join(keys[:-1]), *keys[-1:])))
         yield Problem(source.span(()), f"this is no {source.what}: expected keys such as {expected}")
         return

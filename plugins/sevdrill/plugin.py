@@ -73,12 +73,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="[READERS=]URL",
         help="send messages to this Apprise URL, too (default: they are only recorded); may be given several times",
     )
+    group.addoption("--drill-contacts", default="", metavar="FILE", help="who is who, for the SOP's escalation path")
+    group.addoption(
+        "--drill-approval",
+        default="",
+        metavar="author|person",
+        help="whose yes a step with `approve: true` needs: its author gave it beforehand (default), or a person now",
+    )
     group.addoption(
         "--drill-week",
         default="",
         metavar="auto|1..5",
         help="only the drills of this week of the month, by the SOP's schedule (auto: the week that today is in)",
     )
+    group.addoption(
+        "--drill-mode",
+        default="auto",
+        choices=("auto", "live", "observe"),
+        help="who responds: the tool by the runbook (auto, the default), people (live), or nobody (observe)",
+    )
+    group.addoption(
+        "--drill-surprise",
+        default="",
+        metavar="TIME",
+        help="with --drill-mode live: break things at a random moment within this time, such as 10m",
+    )
+    group.addoption(
+        "--drill-limit", default="", metavar="TIME", help="overall limit of each drill of this run, such as 20m"
+    )
+    parser.addini("drill_contacts", "file that says who is who, for the SOP's escalation path", default="")
+    parser.addini("drill_approval", "whose yes a step with `approve: true` needs: author or person", default="author")
     parser.addini("drill_notify", "Apprise URLs that messages are sent to, one a line", type="linelist", default=[])
     parser.addini("drill_policy", "severity policy: a shipped name or a file", default="sop-001")
     parser.addini(
@@ -94,13 +118,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the plugin's state."""
-    config.stash[STATE] = State(config)
+    config.stash[STATE] = state = State(config)
+    if config.getoption("drill_surprise") or config.getoption("drill_limit"):
+        _check_times(state)
     config.pluginmanager.register(Collector(config.stash[STATE]), "sevdrill-collector")
     for severity in (1, 2, 3, 4):
         config.addinivalue_line("markers", f"sev{severity}: a drill of severity SEV-{severity}")
     config.addinivalue_line(
         "markers", "drill(**keys): an incident drill in Python; keys as in a drill file, such as severity and tags"
     )
+
+
+def _check_times(state: State) -> None:
+    from sevdrill.errors import UsageError
+
+    try:
+        surprise, _ = state.asked_time("surprise"), state.asked_time("limit")
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    if surprise and state.mode != "live":
+        raise pytest.UsageError("--drill-surprise is for people: use it with --drill-mode live")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -165,11 +202,13 @@ def _headline(state: State) -> str:
         policy = state.policy.policy
     except Exception as error:  # said again, in full, where it matters
         policy = str(error).partition("\n")[0]
+    mode = f"; mode {state.mode}" if state.mode != "auto" else ""
     week = ""
     if state.config.getoption("drill_week"):
         with contextlib.suppress(Exception):  # said again, in full, where it matters
             week = f"; {state.week[1]}"
-    return f"sevdrill: policy {policy}; stack {files} ({state.stack_kind}){week}{'; dry run' if state.dry_run else ''}"
+    more = f"{mode}{week}{'; dry run' if state.dry_run else ''}"
+    return f"sevdrill: policy {policy}; stack {files} ({state.stack_kind}){more}"
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -239,7 +278,7 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
     if not state.dry_run:
         try:
             # A run that must not choose by itself, or could not send what it is to send, ends before anything starts.
-            state.choice, state.addresses  # noqa: B018
+            state.choice, state.addresses, state.approval  # noqa: B018
         except UsageError as error:
             raise pytest.UsageError(str(error)) from None
     state.shield = Shield()

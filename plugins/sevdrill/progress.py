@@ -11,7 +11,19 @@ from sevdrill.escaping import line as one_line
 from sevdrill.plan import targets_of
 from sevdrill.scenario import Scenario
 from sevdrill.severity import LIMITS, Policy
-from sevdrill.timeline import FaultLine, Line, MarkLine, MessageLine, PageLine, PhaseLine, Sample, StepLine, Stopped
+from sevdrill.timeline import (
+    FaultLine,
+    Line,
+    MarkLine,
+    MessageLine,
+    Mode,
+    PageLine,
+    PersonLine,
+    PhaseLine,
+    Sample,
+    StepLine,
+    Stopped,
+)
 
 __all__ = ["Progress"]
 
@@ -30,11 +42,12 @@ class Progress:
         self._zero: float | None = None
         self._shown = -1.0
 
-    def begin(self, name: str, scenario: Scenario, policy: Policy) -> None:
+    def begin(self, name: str, scenario: Scenario, policy: Policy, mode: Mode = "auto") -> None:
         """A drill begins."""
         self._name, self._phase, self._event = name, "stack", "starting or reusing the stack"
         self._zero, self._shown = None, -1.0
-        self._limits = {key: f"{t.limit} to {key}" for key, t in targets_of(scenario, policy).items() if key in LIMITS}
+        limits = targets_of(scenario, policy, mode).items()
+        self._limits = {key: f"{t.limit} to {key}" for key, t in limits if key in LIMITS}
         if scenario.quiet is not None:
             self._limits = {"quiet": str(scenario.quiet.for_)}
         self._show()
@@ -67,6 +80,8 @@ class Progress:
                 return f"{line.title}: {'done' if line.ok else 'FAILED'}"
             case MessageLine():
                 return f"told {line.to}: {line.status}"
+            case PersonLine():
+                return f"{line.by}: {line.does} {line.what or line.text}".rstrip()
             case PageLine():
                 return f"{line.kind} delivered ({line.status})"
             case Stopped():

@@ -136,6 +136,9 @@ class Quiet(Model):
     """How long to watch."""
 
 
+Cause = Literal["data_breach", "infrastructure", "business", "major", "human_decision"]
+"""What an SOP's escalation rules ask for; see `sevdrill.level.Escalation.when`."""
+
 _SLUG = "[a-z0-9]+(-[a-z0-9]+)*"
 
 
@@ -176,6 +179,8 @@ class Scenario(Model):
     """Where the runbook is that this drill follows."""
     hints: tuple[str, ...] = ()
     """Hints for onboarding, revealed one at a time."""
+    causes: tuple[Cause, ...] = ()
+    """What the incident is besides what its faults say, for the SOP's escalation rules."""
     targets: dict[str, Duration] = Field(default={})
     """Time limits, counted from the injection; stricter than the policy's, never looser."""
     waive: tuple[Waiver, ...] = ()

@@ -88,6 +88,8 @@ class Scheduled:
     name: str
     tags: frozenset[str]
     file: str
+    breaks: bool = True
+    """Whether it breaks anything: a quiet drill does not."""
 
     def fits(self, week: Week | None) -> bool:
         """Whether the drill belongs to a week; to a week of free choice belongs every drill."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import itertools
 import json
@@ -11,30 +10,33 @@ import re
 import secrets
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from sevdrill.approving import Approving
 from sevdrill.blast import refuse_beyond, refuse_too_long
 from sevdrill.calls import CALLS
 from sevdrill.clock import Clock, SystemClock
+from sevdrill.contacts import Contacts
+from sevdrill.desk import Desk
 from sevdrill.diagnostics import LoadedDrill, check_targets
 from sevdrill.engine import Engine, Settings
 from sevdrill.errors import Refused, RunError, SevdrillError, StackError
 from sevdrill.gathering import gather
 from sevdrill.healing import heal_all, start_watchdog
+from sevdrill.inbox import Now, clear_now, write_now
 from sevdrill.journal import Journal
 from sevdrill.judge import Verdict, judge
 from sevdrill.load import LoadGenerator
 from sevdrill.masking import MASKER
-from sevdrill.messages import EVERYBODY, Announcer
 from sevdrill.metering import Meter, begin_metering
 from sevdrill.notify import Address, Notifier
-from sevdrill.plan import Plan, make_plan
-from sevdrill.ports import Endpoints, Evidence, Load, Messages, Ports
+from sevdrill.plan import Plan, given_time, make_plan
+from sevdrill.ports import Approvals, Endpoints, Escalations, Evidence, Load, Messages, Ports
 from sevdrill.reports.case import Case
 from sevdrill.reports.manifest import write_manifest
 from sevdrill.reports.summary import summary
@@ -43,10 +45,11 @@ from sevdrill.scenario import BlastRadius, Kinds, Scenario, scenario_model
 from sevdrill.severity import Policy, load_policy
 from sevdrill.shield import Shield
 from sevdrill.stacks.choice import Stack, choose, make
-from sevdrill.timeline import Interval, Line, MessageLine, Note, RunLine, Timeline, TimelineWriter
+from sevdrill.telling import Telling
+from sevdrill.timeline import Interval, Line, Mode, RunLine, Timeline, TimelineWriter
 from sevdrill.units import Duration
 
-__all__ = ["DrillSession", "Options", "RunResult", "load_and_check", "rejudge", "review"]
+__all__ = ["DrillSession", "Options", "RunResult", "case_of", "judged", "load_and_check", "rejudge", "review"]
 
 TIMELINE = "timeline.jsonl"
 
@@ -74,6 +77,16 @@ class Options:
     runs_dir: Path = Path("drill-runs")
     notify: tuple[Address, ...] = ()
     """Where messages are sent; by default nowhere."""
+    contacts: Contacts = field(default_factory=Contacts)
+    """Who is who, for the escalation path."""
+    approval: str = "author"
+    """Who approves a step that says `approve: true`: its ``author``, beforehand, or a ``person``, when it comes."""
+    mode: Mode = "auto"
+    """Who responds."""
+    surprise: float = 0.0
+    """The faults come at a random moment within so many seconds."""
+    limit: float | None = None
+    """Overall limit of every drill of this run, in seconds; None: the drill's own, or what its SOP gives to people."""
     worker: str = ""
     """Name of the xdist worker; each has a stack of its own."""
 
@@ -148,6 +161,30 @@ def review(folder: Path, kinds: Kinds | None = None) -> RunResult:
     return result
 
 
+def judged(timeline: Timeline) -> Verdict:
+    """The verdict on a run by its own policy.
+
+    Raises:
+        RunError: its drill cannot be read.
+        PolicyError: its policy is not there any more.
+    """
+    return judge(
+        timeline, _scenario_of(timeline, Path(timeline.run.file).parent, None), load_policy(timeline.run.policy)
+    )
+
+
+def case_of(folder: Path) -> Case:
+    """A recorded run with its verdict by its own policy; writes nothing.
+
+    Raises:
+        RunError: the timeline cannot be read.
+        PolicyError: its policy is not there any more.
+    """
+    timeline = Timeline.load(folder / TIMELINE)
+    policy, scenario = load_policy(timeline.run.policy), _scenario_of(timeline, folder, None)
+    return Case(timeline, scenario, policy, judge(timeline, scenario, policy), folder)
+
+
 def _collect(ports: Ports, folder: Path, began: float, now: float, root: Path, meter: Meter | None) -> None:
     """Collect evidence since ``began`` (monotonic seconds), with a manifest of SHA-256 sums."""
     if Evidence not in ports:
@@ -189,9 +226,11 @@ class DrillSession:
         self._lock: int | None = None
         self._broken: SevdrillError | None = None
         self._dirty = False
+        self._worked_on = False
         self._unhealed = False
         self.last: RunResult | None = None
         self._notifier = Notifier(self.options.notify)
+        self._telling = Telling(self.policy, self.clock, self.options.contacts, self._notifier, self.say)
         self._stays = bool(self.options.keep or self.options.project)
 
     def run(self, loaded: LoadedDrill, listener: Callable[[Line], None] | None = None) -> RunResult:
@@ -204,11 +243,12 @@ class DrillSession:
             KeyboardInterrupt: the run was interrupted; everything was undone first.
         """
         self.last = None
-        scenario = loaded.scenario
+        loaded = self._given_time(loaded)
+        scenario, mode = loaded.scenario, self.options.mode
         # What is refused is refused before anything is started.
         self._refuse(scenario)
         stack = self._ready_stack()
-        plan = make_plan(scenario, self.policy, stack.ports(), self._replicas)
+        plan = make_plan(scenario, self.policy, stack.ports(), self._replicas, mode)
         folder = self._folder(loaded)
         MASKER.learn_data(scenario.dump())
         begun = RunLine(
@@ -216,6 +256,8 @@ class DrillSession:
             severity=scenario.severity,
             policy=self.options.policy,
             stack=stack.title,
+            mode=mode,
+            surprise=self.options.surprise,
             wall=self.clock.wall().isoformat(timespec="milliseconds"),
             file=str(loaded.path),
             scenario=scenario.dump(),
@@ -225,16 +267,21 @@ class DrillSession:
             timeline.write(begun)
             ports = self._ports(stack.ports(), loaded, folder, timeline)
             assert self._journal is not None
-            engine = Engine(
-                plan, ports, timeline, self._journal, self.shield, self.clock, Settings(patience=self.options.patience)
-            )
+            settings = Settings(patience=self.options.patience, surprise=self.options.surprise)
+            desk = self._desk(timeline, ports[Messages], scenario)
+            engine = Engine(plan, ports, timeline, self._journal, self.shield, self.clock, settings, desk)
             began = self.clock.now()
             meter = begin_metering(ports, timeline.now)
+            desk.start()
             try:
                 engine.run()
             finally:
                 if meter is not None:
                     meter.end()
+                with self.shield.shielded():
+                    clear_now(self._journal.path)
+                    desk.close()
+                self._worked_on |= mode == "live"
                 self._dirty |= engine.dirty
                 if engine.dirty:
                     self.say(
@@ -251,6 +298,15 @@ class DrillSession:
                 result = self.last = review(folder, scenario.kinds)
         return result
 
+    def _desk(self, timeline: TimelineWriter, messages: Messages, scenario: Scenario) -> Desk:
+        assert self._journal is not None
+        try:
+            desk = Desk(self._journal.path, timeline, messages, scenario.hints)
+            write_now(self._journal.path, Now(timeline=str(timeline.path.absolute()), drill=timeline.path.parent.name))
+        except OSError as error:
+            raise StackError(f"nobody could speak to this run: {self._journal.path.parent}: {error}") from None
+        return desk
+
     def _folder(self, loaded: LoadedDrill) -> Path:
         name = _slug(loaded.name or loaded.path.stem)
         for count in itertools.count(1):
@@ -264,7 +320,11 @@ class DrillSession:
 
     def _ports(self, ports: Ports, loaded: LoadedDrill, folder: Path, timeline: TimelineWriter) -> Ports:
         scenario = loaded.scenario
-        brought: dict[type, object] = {Messages: self._announcer(scenario, folder, timeline)}
+        announcer = self._telling.announcer(scenario, folder, timeline, reveals=self.options.mode != "live")
+        brought: dict[type, object] = {Messages: announcer, Escalations: announcer}
+        if self.options.approval == "person":
+            assert self._journal is not None
+            brought[Approvals] = Approving(self._journal.path, announcer.ask)
         if scenario.load is not None:
             spec = scenario.load
             steps = (*scenario.respond, *scenario.close)
@@ -277,31 +337,13 @@ class DrillSession:
                 users=spec.users,
                 spawn_rate=spec.spawn_rate,
                 # Room for prepare and steady state before the fault, for steps that overrun the limit, and for verify.
-                limit=scenario.limit + 3 * self.options.patience + sum(step.timeout for step in steps) + 60,
+                limit=scenario.limit
+                + self.options.surprise
+                + 3 * self.options.patience
+                + sum(step.timeout for step in steps)
+                + 60,
             )
         return ports.with_(brought)
-
-    def _announcer(self, scenario: Scenario, folder: Path, timeline: TimelineWriter) -> Announcer:
-        wall = self.clock.wall()
-        # The folder of this drill is there already.
-        number = len(list(self.run_folder.parent.glob(f"{wall:%Y-%m-%d}T*/*/")))
-        where = f"{self.run_folder.name}/{folder.name}/postmortem.md"
-        send = partial(self._send, timeline)
-        return Announcer(scenario, self.policy, timeline, self.clock, run=where, number=max(1, number), send=send)
-
-    def _send(self, timeline: TimelineWriter, line: MessageLine) -> None:
-        """Send a message on its way; what becomes of it is on the timeline, and trouble is said at the end as well."""
-        what = f"the message {line.status} to {line.to}"
-
-        def heard(receiver: str, ok: bool, why: str) -> None:
-            said = f"{what} was {'sent' if ok else 'NOT sent'} by {receiver}{f': {why}' if why else ''}"
-            with contextlib.suppress(OSError):
-                timeline.write(Note(text=said))
-            if not ok:
-                self.say(f"{timeline.path.parent.name}: {said}")
-
-        title = line.subject or line.text.partition("\n")[0]
-        self._notifier.send(line.to, title, line.text, heard, everybody=line.to == EVERYBODY)
 
     def _entry(self) -> str:
         assert self._stack is not None
@@ -331,8 +373,14 @@ class DrillSession:
             Unsupported: the stack cannot do what the drill asks.
             StackError: the stack's files cannot be read.
         """
-        self._refuse(loaded.scenario)
-        return make_plan(loaded.scenario, self.policy, self._planned.ports(), self._replicas)
+        scenario = self._given_time(loaded).scenario
+        self._refuse(scenario)
+        return make_plan(scenario, self.policy, self._planned.ports(), self._replicas, self.options.mode)
+
+    def _given_time(self, loaded: LoadedDrill) -> LoadedDrill:
+        options = self.options
+        scenario = given_time(loaded.scenario, self.policy, options.mode, options.max_limit, options.limit)
+        return loaded if scenario is loaded.scenario else replace(loaded, scenario=scenario)
 
     @cached_property
     def _planned(self) -> Stack:
@@ -380,6 +428,11 @@ class DrillSession:
             self.say(f"the stack {self._stack.project} is dirty; it is recreated")
             self._take_down(self._stack)
             self._dirty = False
+        elif self._worked_on and not self._stays:
+            # What people changed nobody knows, so nobody can undo it.
+            self.say(f"people worked on the stack {self._stack.project}; it is recreated")
+            self._take_down(self._stack)
+        self._worked_on = False
         if not self._stack.is_up():
             self._stack.up()
         return self._stack

@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 if TYPE_CHECKING:
+    from sevdrill.contacts import Contacts
     from sevdrill.diagnostics import LoadedDrill
     from sevdrill.kinds import Kinds
     from sevdrill.notify import Address
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sevdrill.shield import Shield
     from sevdrill.sop import Week
     from sevdrill.stacks.choice import Choice
+    from sevdrill.timeline import Mode
     from sevdrill.units import Duration
 
 __all__ = ["KIND", "PLAN", "STATE", "SUMMARY", "State"]
@@ -107,6 +109,28 @@ class State:
     @property
     def dry_run(self) -> bool:
         return bool(self.config.getoption("drill_dry_run"))
+
+    @property
+    def mode(self) -> Mode:
+        """Who responds: the tool, people, or nobody."""
+        return cast("Mode", self.config.getoption("drill_mode"))
+
+    def asked_time(self, option: str) -> Duration | None:
+        """A length of time from the command line; None when it was not given.
+
+        Raises:
+            UsageError: it is no duration.
+        """
+        from sevdrill.errors import UsageError
+        from sevdrill.units import Duration
+
+        text = str(self.config.getoption(f"drill_{option}"))
+        if not text:
+            return None
+        try:
+            return Duration.parse(text)
+        except ValueError as error:
+            raise UsageError(f'--drill-{option} is "{text}", but expected {error}') from None
 
     @property
     def service_names(self) -> list[str]:
@@ -239,9 +263,14 @@ class State:
                 patience=self.duration("drill_patience"),
                 blast_radius=parse(self.option("blast_radius")),
                 max_limit=self.duration("drill_max_limit"),
+                mode=self.mode,
+                surprise=self.asked_time("surprise") or 0.0,
+                limit=self.asked_time("limit"),
                 stack_kind=self.choice.kind,
                 state_dir=self.config.rootpath / ".sevdrill",
                 notify=self.addresses,
+                contacts=self.contacts,
+                approval=self.approval,
                 worker=self.worker,
             )
             self.shield = self.shield or Shield()
@@ -271,11 +300,39 @@ class State:
             UsageError: one is no Apprise URL, or Apprise is not installed.
         """
         from sevdrill.notify import check_addresses, parse_address
+        from sevdrill.telling import ways_of
 
         given = self.config.getoption("drill_notify") or self.config.getini("drill_notify")
         found = tuple(parse_address(text, f"drill_notify {n}") for n, text in enumerate(given, start=1))
-        check_addresses(found)
+        people = [way for _, person in self.contacts.everybody() for way in ways_of(person)]
+        check_addresses([*found, *people])
         return found
+
+    @property
+    def contacts(self) -> Contacts:
+        """Who is who, by the file that the ini key ``drill_contacts`` names.
+
+        Raises:
+            UsageError: the file has mistakes.
+        """
+        from sevdrill.contacts import Contacts, load_contacts
+
+        name = self.option("contacts")
+        return load_contacts(self.config.rootpath / name) if name else Contacts()
+
+    @property
+    def approval(self) -> str:
+        """Who approves steps that need it.
+
+        Raises:
+            UsageError: it is neither the author nor a person.
+        """
+        from sevdrill.errors import UsageError
+
+        given = str(self.option("approval"))
+        if given not in ("author", "person"):
+            raise UsageError(f'drill_approval is "{given}", but expected author or person')
+        return given
 
     def progress(self) -> Progress | None:
         """The live line; None when nobody watches a terminal."""

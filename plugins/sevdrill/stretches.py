@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sevdrill.timeline import Interval, Sample
 
-__all__ = ["Stretch", "became_true", "last_stretch", "turned"]
+__all__ = ["Stretch", "became_true", "good_times", "last_stretch", "turned"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,24 @@ def last_stretch(samples: Sequence[Sample], every: float) -> Stretch | None:
             lo = before.start if before.ok is False else before.end
             break
     return Stretch(Interval(lo, samples[first].end), samples[first], samples[-1])
+
+
+def good_times(samples: Sequence[Sample], every: float) -> list[Interval]:
+    """When the series was good, stretch by stretch: from the end of the first good sample to the start of the last."""
+    found: list[Interval] = []
+    first: Sample | None = None
+    last: Sample | None = None
+    for sample in samples:
+        broken = sample.ok is not True or (last is not None and sample.start - last.end > 2 * every)
+        if broken and first is not None and last is not None:
+            found.append(Interval(first.end, max(first.end, last.start)))
+            first = None
+        if sample.ok is True:
+            first = first or sample
+            last = sample
+    if first is not None and last is not None:
+        found.append(Interval(first.end, max(first.end, last.start)))
+    return found
 
 
 def became_true(samples: Sequence[Sample], after: float) -> Interval | None:

@@ -91,7 +91,7 @@ def run_drill(item: pytest.Item, loaded: LoadedDrill, subtests: pytest.Subtests 
             setattr(item, PLAN, list(plan_page(session.preview(loaded), loaded.shown)))
             pytest.skip("dry run: planned, not run")
         if progress is not None:
-            progress.begin(loaded.scenario.drill, loaded.scenario, state.policy)
+            progress.begin(loaded.scenario.drill, loaded.scenario, state.policy, state.mode)
         result = session.run(loaded, progress.line if progress is not None else None)
     except Unsupported as error:
         pytest.skip(str(error))

@@ -3,9 +3,9 @@
 A timeline is a JSONL file: one line an event, flushed as it happens, so that a killed run still tells its story.
 Verdict, reports and history are made from it alone. Times are seconds since the run began, on the one monotonic clock.
 
-Line types: ``run`` (first line), ``phase``, ``sample``, ``mark``, ``fault``, ``step``, ``message``, ``page``, ``read``,
-``note``, ``stopped`` and ``end``. Every line carries its number and the id of its run, so that a file of which lines
-were moved, taken out or put in is not taken for what happened.
+Line types: ``run`` (first line), ``phase``, ``sample``, ``mark``, ``fault``, ``step``, ``message``, ``person``,
+``page``, ``read``, ``note``, ``stopped`` and ``end``. Every line carries its number and the id of its run, so that a
+file of which lines were moved, taken out or put in is not taken for what happened.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ __all__ = [
     "Line",
     "MarkLine",
     "MessageLine",
+    "Mode",
     "Note",
     "PageLine",
+    "PersonLine",
     "PhaseLine",
     "ReadLine",
     "RunLine",
@@ -45,12 +47,16 @@ __all__ = [
     "Timeline",
     "TimelineWriter",
     "Users",
+    "read_new",
 ]
 
 SCHEMA_VERSION = 2
 """The version that is written: 2 says in numbers what users saw, which 1 has in words only."""
 READABLE = (1, 2)
 """The versions that are read: what a version adds has a default that means that nobody noted it."""
+
+Mode = Literal["auto", "live", "observe"]
+"""Who responds: the tool by the runbook, people, or nobody."""
 
 L = TypeVar("L", bound=BaseModel)
 
@@ -95,7 +101,9 @@ class RunLine(_Line):
     severity: str
     policy: str
     stack: str
-    mode: str = "auto"
+    mode: Mode = "auto"
+    surprise: float = 0.0
+    """The window, in seconds, within which the fault came at a random moment; 0 when it came as soon as it could."""
     wall: str
     """Time of day of the run's beginning, ISO 8601 in UTC; for display only."""
     file: str = ""
@@ -190,6 +198,21 @@ class MessageLine(_Line):
     """Subject line, where the SOP's template has one."""
 
 
+class PersonLine(_Line):
+    """Something that a person did: typed at a console, a web page, or as a command."""
+
+    type: Literal["person"] = "person"
+    id: str
+    """Chosen by whoever sent it, so that they can see that it arrived."""
+    by: str
+    does: Literal["ack", "note", "mitigated", "role", "announce", "hint"]
+    what: str = ""
+    """The role that is taken, or the status that is announced."""
+    text: str = ""
+    typed: float = 0.0
+    """When it was sent, in seconds since the run began; ``t`` is when it arrived."""
+
+
 class PageLine(_Line):
     """What the alerting delivered to the pager: a page wakes someone, a ticket can wait."""
 
@@ -243,6 +266,7 @@ Line = Annotated[
     | FaultLine
     | StepLine
     | MessageLine
+    | PersonLine
     | PageLine
     | ReadLine
     | Note
@@ -389,6 +413,24 @@ def _check_version(path: Path, text: bytes) -> None:
     if version not in READABLE:
         readable = " and ".join(map(str, READABLE))
         raise RunError(f"{path}: timeline version {version}, but this sevdrill reads {readable}; use a newer sevdrill")
+
+
+def read_new(path: Path, offset: int) -> tuple[list[Line], int]:
+    """The lines that were written since ``offset`` bytes, and where the next ones begin; for whoever follows a run.
+
+    Raises:
+        RunError: the file cannot be read, or has a line that is no line of a timeline.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(MOST_OF_A_LINE)
+        whole = data[: data.rfind(b"\n") + 1]
+        return [_LINE.validate_json(line) for line in whole.splitlines() if line.strip()], offset + len(whole)
+    except OSError as error:
+        raise RunError(f"cannot read the timeline {path}: {error.strerror}") from None
+    except ValidationError:
+        raise RunError(f"{path}: a line of it is no line of a timeline; {_CHANGED}") from None
 
 
 class TimelineWriter:

@@ -28,9 +28,23 @@ def add_commands(commands: Any) -> None:
     how.add_argument("--cron", action="store_true", help="show it as a line of a crontab and for GitHub Actions")
     how.add_argument("--suggest", action="store_true", help="which drill has not been run for longest, and who led it")
     schedule.set_defaults(run=_schedule)
+    approve = commands.add_parser("approve", help="say yes to a step that waits for a person's approval")
+    approve.add_argument("run", nargs="?", default="", metavar="RUN|STACK", help="default: the one that asks")
+    approve.add_argument("--as", dest="by", required=True, metavar="NAME", help="who says so")
+    approve.add_argument("--no", action="store_true", help="say no")
+    approve.add_argument("--state", type=Path, default=Path(".sevdrill"), metavar="DIR", help="default: .sevdrill")
+    approve.set_defaults(run=_approve)
     for command in (schedule,):
         command.add_argument("--policy", default="sop-001", metavar="NAME|FILE", help="default: sop-001")
         command.add_argument("--state", type=Path, default=Path(".sevdrill"), metavar="DIR", help="default: .sevdrill")
+
+
+def _approve(options: argparse.Namespace) -> int:
+    from sevdrill.approving import answer
+    from sevdrill.escaping import line
+
+    print(line(answer(options.state, Path(options.run).name, options.by, yes=not options.no)))
+    return 0
 
 
 def read_drills(folder: Path) -> list[Scheduled]:
@@ -53,7 +67,7 @@ def read_drills(folder: Path) -> list[Scheduled]:
         except DrillFileError as error:
             print(error, file=sys.stderr)
         else:
-            found.append(Scheduled(scenario.drill, frozenset(scenario.tags), str(file)))
+            found.append(Scheduled(scenario.drill, frozenset(scenario.tags), str(file), bool(scenario.inject)))
     return found
 
 

@@ -134,6 +134,13 @@ class Watching:
         alerts = seen("alert:")
         return (not alerts or any(alerts)) and all(seen("effect:"))
 
+    def was_left(self, since: float) -> bool:
+        """Whether the steady state was left after a moment, or is never to be left at all."""
+        if self._scenario.steady_state.throughout:
+            return True
+        steady = [sampler.samples for series, sampler in self.samplers.items() if series.startswith("steady:")]
+        return any(s.ok is False and s.end >= since for samples in steady for s in samples)
+
     def _held(self, series: str) -> bool:
         sampler = self.samplers[series]
         stretch = last_stretch(sampler.samples, sampler.every)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,9 @@ def test_a_drill_sends_what_it_says_and_bears_a_receiver_that_hangs(place: Small
         assert result.outcome == "passed", result.output
         timeline = the_timeline(place.folder)
         said = list(timeline.of(MessageLine))
-        assert [line.status for line in said] == ["declared", "investigating", "escalated"]
+        assert [line.status for line in said if line.status != "escalated"] == ["declared", "investigating"]
+        # The SOP wants two of them at once, for severity and cause; the step brings in the last one.
+        assert [line.to for line in said if line.status == "escalated"] == ["Dev Lead", "DevOps Lead", "Project Lead"]
         assert good.texts() == [line.text for line in said]
         assert len(hangs.got) == 1
     notes = [line.text for line in timeline.of(Note)]
@@ -86,3 +89,31 @@ def test_a_url_that_is_none_ends_the_run_before_anything_starts(place: SmallPlac
     assert result.code == 4
     assert "gopher (drill_notify 1): Apprise does not know this kind of URL" in result.output
     assert not (place.folder / "drill-runs").exists()
+
+
+def test_a_person_s_yes_is_waited_for_and_a_no_stops_the_step(place: SmallPlace) -> None:
+    drill = place.folder / "drills" / "web-down.yml"
+    drill.write_text(DRILL.replace("service: web}]\nlimit: 15s", "service: web, approve: true}]\nlimit: 60s"))
+    outcomes = {}
+    for extra in ([], ["--no"]):
+        process = place.start("--drill-approval", "person", "--drill-runs", "drill-runs")
+        try:
+            wait_for(lambda: asks(place.folder), "the step asks")
+            said = place.cli("approve", "--as", "ann", *extra)
+        finally:
+            output, _ = process.communicate(timeout=120)
+        assert said.returncode == 0, said.stderr + output
+        timeline = the_timeline(place.folder)
+        notes = [line.text for line in timeline.of(Note)]
+        step = next(line for line in timeline.of(StepLine) if line.event == "ended")
+        outcomes[bool(extra)] = (process.returncode, [text for text in notes if "by ann" in text], step.ok)
+        for path in place.folder.glob("drill-runs/*"):
+            shutil.rmtree(path)
+    assert outcomes[False] == (0, ["restart web: approved by ann"], True)
+    assert outcomes[True] == (1, ["restart web: refused by ann"], False)
+    assert place.cli("approve", "--as", "ann").returncode == 2
+    assert place.left() == []
+
+
+def asks(folder: Path) -> bool:
+    return any(folder.glob(".sevdrill/journal/*.asked"))

@@ -84,7 +84,7 @@ class Announcer:
     def __init__(self, said: Callable[[], None]) -> None:
         self._said = said
 
-    def announce(self, to: str, status: str, text: str) -> None:
+    def announce(self, to: str, status: str, text: str, by: str = "sevdrill") -> None:
         self._said()
 
     def escalate(self, to: str, why: str) -> None:

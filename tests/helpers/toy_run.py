@@ -8,15 +8,16 @@ from typing import Any
 from toy_stack import ToyStack, toy_ports
 
 from sevdrill.clock import SystemClock
+from sevdrill.desk import Desk
 from sevdrill.engine import Engine, Settings
 from sevdrill.journal import Journal, JournalFile
 from sevdrill.judge import Verdict, judge
 from sevdrill.plan import make_plan
-from sevdrill.ports import Ports
+from sevdrill.ports import Messages, Ports
 from sevdrill.scenario import Kinds, scenario_model
 from sevdrill.severity import load_policy
 from sevdrill.shield import Shield
-from sevdrill.timeline import RunLine, Timeline, TimelineWriter
+from sevdrill.timeline import Mode, RunLine, Timeline, TimelineWriter
 
 DRILL: dict[str, Any] = {
     "drill": "Toy database down",
@@ -42,12 +43,21 @@ QUICK = Settings(patience=3.0, effect=1.0, poll=0.02, recovery=1.0)
 
 class Run:
     def __init__(
-        self, folder: Path, stack: ToyStack, *, ports: Ports | None = None, kinds: Kinds | None = None, **changes: Any
+        self,
+        folder: Path,
+        stack: ToyStack,
+        *,
+        ports: Ports | None = None,
+        kinds: Kinds | None = None,
+        mode: Mode = "auto",
+        policy: str = "sop-001",
+        settings: Settings = QUICK,
+        **changes: Any,
     ) -> None:
         ports = ports or toy_ports(stack)
         self.stack = stack
         self.scenario = scenario_model(kinds or Kinds.default()).model_validate({**DRILL, **changes})
-        self.policy = load_policy("sop-001")
+        self.policy = load_policy(policy)
         clock = SystemClock()
         self.shield = Shield()
         self.writer = TimelineWriter(folder / "run" / "timeline.jsonl", clock)
@@ -55,20 +65,24 @@ class Run:
             RunLine(
                 drill=self.scenario.drill,
                 severity="SEV-1",
-                policy="sop-001",
+                policy=policy,
                 stack="toy",
+                mode=mode,
                 wall="2026-01-01T00:00:00+00:00",
                 scenario=self.scenario.dump(),
             )
         )
         self.journal = Journal(folder / "state", "run", clock, {"project": "toy"}, keep=True)
-        plan = make_plan(self.scenario, self.policy, ports)
-        self.engine = Engine(plan, ports, self.writer, self.journal, self.shield, clock, QUICK)
+        plan = make_plan(self.scenario, self.policy, ports, mode=mode)
+        self.desk = Desk(self.journal.path, self.writer, ports[Messages], self.scenario.hints)
+        self.engine = Engine(plan, ports, self.writer, self.journal, self.shield, clock, settings, self.desk)
 
     def run(self) -> Verdict:
+        self.desk.start()
         try:
             self.engine.run()
         finally:
+            self.desk.close()
             self.writer.close()
         return self.verdict()
 

@@ -105,7 +105,7 @@ class ToyStack:
         return sorted({"a", "b", "c"} - self.lost)
 
     # Messages
-    def announce(self, to: str, status: str, text: str) -> None:
+    def announce(self, to: str, status: str, text: str, by: str = "sevdrill") -> None:
         self.calls.append(f"announce {status}")
 
     def escalate(self, to: str, why: str) -> None:

@@ -65,8 +65,11 @@ def test_the_next_level_of_the_path_is_told_and_then_the_one_after(talks: Callab
     assert {line.status for line in talk.said} == {ESCALATED}
     assert all(line.text.startswith("[DRILL] Escalation to ") for line in talk.said)
     assert "if unresolved in 30 min" in talk.said[0].text
-    with pytest.raises(ActionError, match="no level left to tell for SEV-1"):
-        talk.announcer.escalate("", "")
+    talk.announcer.escalate("", "")
+    assert len(talk.said) == 3  # nobody is left
+    nobody = talks("gpt-platform", severity="SEV-4", targets={})
+    with pytest.raises(ActionError, match="gpt-platform has no level above the first for SEV-4; its path: nobody"):
+        nobody.announcer.escalate("", "")
 
 
 def test_a_level_can_be_named_and_one_that_is_not_in_the_path_is_refused(talks: Callable[..., Talk]) -> None:
@@ -169,3 +172,39 @@ def test_everybody_is_told_that_a_drill_is_over(talks: Callable[..., Talk]) -> N
     assert "may be real" in talk.said[0].text
     assert "Everything that it broke is undone" in talk.said[1].text
     assert "NOT everything could be undone" in talk.said[2].text
+
+
+def brought_in(talk: Talk, elapsed: float) -> list[str]:
+    """Who is told in all when so many seconds have passed."""
+    talk.announcer.due(elapsed)
+    return [line.to for line in talk.said]
+
+
+def test_past_each_limit_the_next_level_is_told_once(talks: Callable[..., Talk]) -> None:
+    talk = talks("playbook", severity="SEV-2", targets={})
+    assert brought_in(talk, 0) == []
+    assert brought_in(talk, 1799) == []
+    assert brought_in(talk, 1800) == ["Engineering Manager"]
+    assert brought_in(talk, 3599) == ["Engineering Manager"]
+    assert brought_in(talk, 3601) == ["Engineering Manager", "VP Engineering / CTO"]
+    assert brought_in(talk, 99999) == ["Engineering Manager", "VP Engineering / CTO"]
+    assert "if unresolved in 30 min (unresolved for 30m)" in talk.said[0].text
+
+
+def test_severity_alone_can_be_reason_enough(talks: Callable[..., Talk]) -> None:
+    assert brought_in(talks("playbook"), 1) == ["VP Engineering / CTO"]
+    assert brought_in(talks("gpt-platform"), 1) == ["Team Lead", "CTO"]
+    assert brought_in(talks("gpt-platform", severity="SEV-3", targets={}), 86399) == []
+    assert brought_in(talks("gpt-platform", severity="SEV-4", targets={}), 1e9) == []
+
+
+def test_the_cause_brings_in_whom_it_concerns(talks: Callable[..., Talk]) -> None:
+    # A killed container is infrastructure; whatever else it is, the drill says.
+    assert brought_in(talks("sop-001"), 1) == ["Dev Lead", "DevOps Lead"]
+    assert brought_in(talks("sop-001", causes=["business"]), 1) == ["Dev Lead", "DevOps Lead", "Project Lead"]
+    assert brought_in(talks("playbook", causes=["data_breach"]), 1) == ["VP Engineering / CTO", "CEO / Legal"]
+    asked = talks("emergency-procedures")
+    assert "A person" not in brought_in(asked, 1)
+    asked.announcer.ask("restart db")
+    assert "A person" in brought_in(asked, 1)
+    assert "Approval needed: restart db" in next(line.text for line in asked.said if line.status == "approval")

@@ -21,12 +21,16 @@ class Action(Model):
     """A message informs people; it is no response to the incident."""
     marks: ClassVar[str] = ""
     """The mark that the step's proof sets, such as `rolled_back`."""
+    outside: ClassVar[bool] = False
+    """The world outside does it, in every mode; people and runbooks do all the other steps."""
     in_flight: ClassVar[float] = 10.0
     """Seconds for which a call of ``run`` may still act on the stack after its caller was killed."""
 
     action: str
     timeout: Duration = Duration(60)
     """The step's effect must be proved within this time."""
+    approve: bool = False
+    """The step waits for a person's yes (emergency-procedures: no change without explicit approval)."""
 
     @property
     @abstractmethod

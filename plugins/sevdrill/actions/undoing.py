@@ -19,6 +19,7 @@ class Heal(Action):
     """
 
     needs: ClassVar[tuple[type, ...]] = (Undos,)
+    outside: ClassVar[bool] = True
 
     action: Literal["heal"]
 

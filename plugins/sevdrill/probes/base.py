@@ -26,6 +26,11 @@ class Probe(Model):
     """A look that takes longer is bad."""
 
     @property
+    def lag(self) -> float:
+        """Seconds for which what is over may still be seen."""
+        return 0.0
+
+    @property
     @abstractmethod
     def title(self) -> str:
         """The probe in a few words, for people."""

@@ -82,6 +82,10 @@ class LoadProbe(Probe):
             limits.append(f"p95 {self.p95}")
         return self.name or f"{' and '.join(limits)} over {self.over}"
 
+    @property
+    def lag(self) -> float:
+        return float(self.over)
+
     def read(self, ports: Ports) -> Reading:
         window = ports[Load].window(self.over)
         rate, p95 = window.error_rate, window.p95
