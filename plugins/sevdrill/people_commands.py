@@ -25,7 +25,7 @@ def add_commands(commands: Any) -> None:
     role.add_argument("role", nargs="+", metavar="ROLE", help="such as commander")
     announce = commands.add_parser("announce", help="tell people how things stand, in the words of the SOP")
     announce.add_argument("status", choices=STATUSES, metavar="STATUS", help=", ".join(STATUSES))
-    announce.add_argument("text", nargs="*", metavar="TEXT", help="a sentence of your own, beside the template")
+    announce.add_argument("--text", default="", metavar="TEXT", help="a sentence of your own, beside the template")
     announce.add_argument("--to", default="", metavar="WHO", help="such as status-page (default) or stakeholders")
     hint = commands.add_parser("hint", help="ask for the next hint of the drill; it is counted")
     speaking = (ack, note, mitigated, role, announce, hint)
@@ -69,7 +69,8 @@ def _say(options: argparse.Namespace) -> int:
     sent = clock.now()
     by = who(options.by)
     what = getattr(options, "status", "")
-    text = " ".join(getattr(options, "text", ()))
+    text = getattr(options, "text", "")
+    text = text if isinstance(text, str) else " ".join(text)
     if options.does == "role":
         by, what, text = options.name, " ".join(options.role), f"said by {by}" if options.by else ""
     saying = saying_of(by=by, does=options.does, what=what, to=getattr(options, "to", ""), text=text, at=sent)

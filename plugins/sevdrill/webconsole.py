@@ -31,6 +31,9 @@ MOST = 20_000
 """The longest request body, in bytes."""
 
 
+CLOSED = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
 class Page:
     """The routes of the page."""
 
@@ -61,9 +64,9 @@ class Page:
         nonce = secrets.token_urlsafe(12)
         text = files("sevdrill").joinpath("console.html").read_text(encoding="utf-8")
         text = text.replace("NONCE", nonce).replace("STATUSES", json.dumps(STATUSES))
-        policy = f"default-src 'none'; connect-src 'self'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'"
+        policy = f"default-src 'none'; img-src data:; connect-src 'self'; style-src 'nonce-{nonce}'"
         headers = {
-            "Content-Security-Policy": f"{policy}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            "Content-Security-Policy": f"{policy}; script-src 'nonce-{nonce}'; {CLOSED}",
             "Referrer-Policy": "no-referrer",
             "Cache-Control": "no-store",
             "X-Content-Type-Options": "nosniff",

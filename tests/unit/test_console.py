@@ -3,73 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import fcntl
 import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyte
 import pytest
-from made_up import DATABASE_DOWN, incident, numbered, scenario
+from made_up import numbered
+from under_way import Running, live_lines
 
-from sevdrill.clock import SystemClock
 from sevdrill.console import Console
-from sevdrill.desk import Desk
-from sevdrill.following import Following
-from sevdrill.inbox import Now, write_now
-from sevdrill.journal import Journal
-from sevdrill.timeline import Line, PersonLine, RunLine, Timeline, TimelineWriter
 from sevdrill.view import View
-
-
-class Spoken:
-    """The port `Messages`, which only remembers."""
-
-    def __init__(self) -> None:
-        self.said: list[tuple[str, str, str, str]] = []
-
-    def announce(self, to: str, status: str, text: str, by: str = "sevdrill") -> None:
-        self.said.append((to, status, text, by))
-
-
-class Running:
-    """A run that is under way, as others see it: journal, inbox, and a timeline that grew so far."""
-
-    def __init__(self, folder: Path, lines: list[Line]) -> None:
-        self.state = folder / ".sevdrill"
-        clock = SystemClock()
-        self.journal = Journal(self.state, f"run-{os.getpid()}", clock, {"project": "toy"}, keep=True)
-        self.writer = TimelineWriter(folder / "run" / "database-down" / "timeline.jsonl", clock)
-        for line in lines:
-            # As if the run had begun that long ago.
-            self.writer._zero = clock.now() - line.t
-            self.writer.write(line)
-        self.spoken = Spoken()
-        self.desk = Desk(self.journal.path, self.writer, self.spoken, ["Look at /health."])
-        self.desk.start()
-        write_now(self.journal.path, Now(timeline=str(self.writer.path), drill="database-down"))
-
-    def following(self) -> Following:
-        return Following(self.state, "", SystemClock())
-
-    def said(self) -> list[tuple[str, str, str, str]]:
-        timeline = Timeline.load(self.writer.path)
-        return [(line.by, line.does, line.what, line.text) for line in timeline.of(PersonLine)]
-
-    def close(self) -> None:
-        self.desk.close()
-        self.writer.close()
-        self.journal.close()
-
-
-def live_lines(policy: str = "playbook", mode: str = "live", surprise: float = 0.0, until: float = 40.0) -> list[Line]:
-    drill = scenario(DATABASE_DOWN, hints=["Look at /health."])
-    lines = incident(drill, mitigated=None, recovered=None)
-    first = lines[0]
-    assert isinstance(first, RunLine)
-    first = first.model_copy(update={"mode": mode, "policy": policy, "surprise": surprise})
-    found: list[Line] = [first]
-    return found + [line for line in lines[1:] if line.t <= until and line.type not in ("step", "message")]
 
 
 @pytest.fixture
@@ -190,7 +144,79 @@ def test_a_message_is_due_by_the_cadence_of_the_sop(running: Running) -> None:
 
 def test_it_says_what_cannot_be_done(running: Running) -> None:
     following = running.following()
-    with contextlib.suppress(OSError):
-        running.journal.path.with_suffix(".now").unlink()
+    running.journal.path.with_suffix(".now").unlink()
     shown = drive(Console(following, "ana"), "a")
     assert "no drill is running at this moment" in shown
+
+
+class Terminal:
+    """`sevdrill console` in a pseudo-terminal of 80x24, as somebody sees it."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.screen = pyte.Screen(80, 24)
+        self._stream = pyte.ByteStream(self.screen)
+        self._here, there = pty.openpty()
+        fcntl.ioctl(there, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+        command = [sys.executable, "-m", "sevdrill", "console", *options]
+        self.process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=there, stdout=there, stderr=there, start_new_session=True
+        )
+        os.close(there)
+
+    def until(self, text: str, seconds: float = 60) -> str:
+        deadline = time.monotonic() + seconds
+        while text not in "\n".join(self.screen.display):
+            assert time.monotonic() < deadline, f"{text!r} never came:\n" + "\n".join(self.screen.display)
+            if select.select([self._here], [], [], 0.2)[0]:
+                try:
+                    self._stream.feed(os.read(self._here, 65536))
+                except OSError:
+                    break
+        return "\n".join(self.screen.display)
+
+    def press(self, keys: str) -> None:
+        os.write(self._here, keys.encode())
+
+    def end(self) -> int:
+        try:
+            while self.process.poll() is None:
+                if select.select([self._here], [], [], 0.1)[0]:
+                    try:
+                        os.read(self._here, 65536)
+                    except OSError:
+                        break
+            return self.process.wait(30)
+        finally:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+            os.close(self._here)
+
+
+def test_in_a_real_terminal(running: Running, tmp_path: Path) -> None:
+    one, other = Terminal(tmp_path, "--as", "ana"), Terminal(tmp_path, "--as", "ben")
+    try:
+        one.until("you are ana")
+        shown = one.until("DatabaseDown fires")
+        assert "SEV-1" in shown
+        one.press("a")
+        one.until("on the timeline: ana ack")
+        other.until("ana acknowledged")
+        other.press("n")
+        other.until("Note:")
+        other.press("looking\r")
+        one.until("ben notes looking")
+    finally:
+        one.press("q")
+        other.press("q")
+        codes = one.end(), other.end()
+    assert codes == (0, 0)
+    assert [said[:2] for said in running.said()] == [("ana", "ack"), ("ben", "note")]
+
+
+def test_without_a_terminal_it_says_what_to_do(running: Running, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sevdrill", "console"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr == "the console needs a terminal; `sevdrill status` shows the drill in plain lines\n"
