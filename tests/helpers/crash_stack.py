@@ -74,14 +74,10 @@ PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close"
 """Services behind a proxy."""
 DATABASES = ("lock",)
 """Services that are a PostgreSQL: the staging system's own, with nothing but its table of orders."""
-ADMIN = ("rate-limit", "circuit-break", "switch-key", "throttle", "flag")
-ADMIN = ("rate-limit", "setting", "circuit-break", "switch-key", "throttle", "flag", "maintenance")
 ADMIN = (
-    *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap"),
+    *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap", "setting", "pool"),
     *("circuit-break", "switch-key", "throttle", "flag", "maintenance", "rotate"),
 )
-ADMIN = ("rate-limit", "setting", "circuit-break", "switch-key", "throttle", "flag")
-ADMIN = ("rate-limit", "circuit-break", "switch-key", "throttle", "flag", "pool")
 """Services with an operators' API."""
 DATABASE = {
     "image": f"{IMAGES}-db",
@@ -91,12 +87,8 @@ DATABASE = {
 }
 SERVER = r"""
 %v = ("limit.main", "unlimited", "breaker.provider", "closed", "key.provider", "main", "throttle.chat", "off",
-      "flag.search", "on", "revoked.main", "no", "answers.all", "ok", "secret.session", "as started");
-      "flag.search", "on", "pool.database", "fresh");
       "flag.search", "on", "revoked.main", "no", "answers.all", "ok", "secret.session", "as started",
-      "maintenance.payments", "off");
-      "flag.search", "on", "mode.maintenance", "off",
-      "revoked.main", "no", "answers.all", "ok", "secret.session", "as started");
+      "maintenance.payments", "off", "mode.maintenance", "off", "pool.database", "fresh");
 $s = IO::Socket::INET->new(LocalPort => 8080, Listen => 50, ReuseAddr => 1) or die;
 while ($c = $s->accept) {
   $first = <$c>; $n = 0;

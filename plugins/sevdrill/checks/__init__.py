@@ -22,7 +22,6 @@ CHECKS: tuple[type[Check], ...] = (
     NotPaged,
     Delivered,
     AlertedBeforeEffect,
-    Refused,
     SeverityMatchesImpact,
     DecisionMatchesRules,
     RowsMatch,
