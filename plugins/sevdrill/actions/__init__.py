@@ -9,6 +9,7 @@ from sevdrill.actions.network import RestoreNetwork
 from sevdrill.actions.people import Announce, Declare
 from sevdrill.actions.release import ConfigRollback, Rollback
 from sevdrill.actions.reverting import RevertingAction
+from sevdrill.actions.scale import Scale
 from sevdrill.actions.settings import CircuitBreak, Flag, SwitchKey, Throttle
 from sevdrill.actions.undoing import Heal, Revert
 
@@ -22,6 +23,7 @@ ACTIONS: tuple[type[Action], ...] = (
     Rollback,
     ConfigRollback,
     RestoreNetwork,
+    Scale,
     CircuitBreak,
     SwitchKey,
     Throttle,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sevdrill.faults.base import Fault, State
 from sevdrill.faults.change import ChangeConfig, ChangeDeploy
-from sevdrill.faults.container import ContainerKill, ContainerPause, ContainerStop
+from sevdrill.faults.container import ContainerCrashLoop, ContainerKill, ContainerPause, ContainerStop
+from sevdrill.faults.limits import CpuLimit, MemoryLimit
 from sevdrill.faults.network import (
     NetworkBandwidth,
     NetworkDown,
@@ -17,7 +18,7 @@ from sevdrill.faults.network import (
 )
 from sevdrill.faults.partition import NetworkPartition
 from sevdrill.faults.provider import ProviderRateLimit
-from sevdrill.faults.resource import DiskFill
+from sevdrill.faults.resource import CpuHog, DiskFill, MemoryHog
 
 __all__ = ["FAULTS", "Fault", "State"]
 
@@ -25,6 +26,7 @@ FAULTS: tuple[type[Fault], ...] = (
     ContainerKill,
     ContainerStop,
     ContainerPause,
+    ContainerCrashLoop,
     NetworkLatency,
     NetworkBandwidth,
     NetworkTimeout,
@@ -36,6 +38,10 @@ FAULTS: tuple[type[Fault], ...] = (
     NetworkPartition,
     ProviderRateLimit,
     DiskFill,
+    CpuLimit,
+    MemoryLimit,
+    CpuHog,
+    MemoryHog,
     ChangeDeploy,
     ChangeConfig,
 )

@@ -13,18 +13,22 @@ from sevdrill.clock import Clock
 from sevdrill.errors import StackError, StackUnhealthy, UsageError
 from sevdrill.ports import (
     Admin,
+    CrashLoop,
     Endpoints,
     Environment,
     Evidence,
     Exec,
     Files,
+    Hogs,
     Ledgers,
     Lifecycle,
+    Limits,
     Monitoring,
     Pager,
     Ports,
     Proxies,
     Release,
+    Scale,
 )
 from sevdrill.stacks.admin import HttpAdmin
 from sevdrill.stacks.containers import ComposeLedgers
@@ -36,8 +40,10 @@ from sevdrill.stacks.embedded.proxies import BALANCER, PROXIES, EmbeddedProxies
 from sevdrill.stacks.embedded.reading import Description, read
 from sevdrill.stacks.embedded.releases import EmbeddedReleases
 from sevdrill.stacks.embedded.replacing import EmbeddedEnvironment
+from sevdrill.stacks.embedded.scaling import EmbeddedScale
 from sevdrill.stacks.embedded.services import EmbeddedEndpoints, EmbeddedExec, EmbeddedLifecycle
 from sevdrill.stacks.embedded.start import PortTaken, Starter, placed, ports_of
+from sevdrill.stacks.embedded.trouble import EmbeddedCrashLoop, EmbeddedHogs, EmbeddedLimits
 from sevdrill.stacks.files import given_names
 from sevdrill.stacks.loopback import FreePorts
 from sevdrill.stacks.monitoring import HttpMonitoring
@@ -233,6 +239,8 @@ class EmbeddedStack:
         ours = [*([PROXIES] if site.api else []), *([BALANCER] if BALANCER in known else [])]
         if any(name not in known or not known[name].pid for name in ours):
             return False
+        if not all(status.untouched for status in known.values()):
+            return False
         lifecycle = EmbeddedLifecycle(self._control)
         for name in site.services:
             if any(not r.running or r.paused or r.healthy is False for r in lifecycle.replicas(name)):
@@ -257,6 +265,10 @@ class EmbeddedStack:
         monitoring = HttpMonitoring(settings.monitoring, endpoints, self._clock) if settings.monitoring else None
         has: dict[type, object] = {
             Lifecycle: EmbeddedLifecycle(control),
+            CrashLoop: EmbeddedCrashLoop(control),
+            Scale: EmbeddedScale(control),
+            Limits: EmbeddedLimits(control),
+            Hogs: EmbeddedHogs(control),
             Exec: commands,
             Files: EmbeddedFiles(control),
             Endpoints: endpoints,
