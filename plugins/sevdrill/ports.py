@@ -385,6 +385,9 @@ class Load(Protocol):
     def window(self, over: float) -> LoadWindow:
         """Requests that ended in the last ``over`` seconds."""
 
+    def failures(self) -> dict[str, tuple[int, int]]:
+        """Requests so far, and how many of them failed, by what they ask for."""
+
     def ledger(self, name: str) -> Ledger:
         """What the load generator noted under this name so far."""
 

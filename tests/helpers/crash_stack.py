@@ -47,6 +47,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "change.deploy": Example({"service": "release", "release": "1.1"}),
     "change.config": Example({"service": "config", "set": {"MODE": "wrong"}}),
+    "change.setting": Example({"service": "setting", "setting": "flag.search", "value": "off"}),
     "circuit-break": Example({"service": "circuit-break", "dependency": "provider"}),
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
@@ -55,7 +56,7 @@ EXAMPLES: dict[str, Example] = {
 
 PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close", "timeout", "down")
 """Services behind a proxy."""
-ADMIN = ("rate-limit", "circuit-break", "switch-key", "throttle", "flag")
+ADMIN = ("rate-limit", "setting", "circuit-break", "switch-key", "throttle", "flag")
 """Services with an operators' API."""
 SERVER = r"""
 %v = ("limit.main", "unlimited", "breaker.provider", "closed", "key.provider", "main", "throttle.chat", "off",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sevdrill.checks.alerts import AlertResolved, NotPaged, PagedOnce
 from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.checks.delivery import AlertedBeforeEffect, Delivered
+from sevdrill.checks.triage import DecisionMatchesRules, SeverityMatchesImpact
 from sevdrill.checks.writes import NoDuplicateWrites, NoLostWrites
 
 __all__ = ["CHECKS", "Check", "Finding", "Result"]
@@ -17,4 +18,6 @@ CHECKS: tuple[type[Check], ...] = (
     NotPaged,
     Delivered,
     AlertedBeforeEffect,
+    SeverityMatchesImpact,
+    DecisionMatchesRules,
 )

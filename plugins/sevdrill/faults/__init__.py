@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sevdrill.faults.base import Fault, State
-from sevdrill.faults.change import ChangeConfig, ChangeDeploy
+from sevdrill.faults.change import ChangeConfig, ChangeDeploy, ChangeSetting
 from sevdrill.faults.container import ContainerCrashLoop, ContainerKill, ContainerPause, ContainerStop
 from sevdrill.faults.limits import CpuLimit, MemoryLimit
 from sevdrill.faults.network import (
@@ -44,4 +44,5 @@ FAULTS: tuple[type[Fault], ...] = (
     MemoryHog,
     ChangeDeploy,
     ChangeConfig,
+    ChangeSetting,
 )
