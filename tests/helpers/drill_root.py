@@ -94,6 +94,7 @@ class DrillRoot:
         (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
         files = json.dumps([str(PROJECT / "docker-compose.drill.yml")])
         ini = ["[tool.pytest]", "strict = true", 'addopts = ["-p", "no:cacheprovider"]', 'drill_patience = "15s"']
+        ini += ['drill_blast_radius = "services=2,replicas=100%"']
         text = "\n".join([*ini, f"drill_stack = {files}", ""])
         (folder / "pyproject.toml").write_text(text, encoding="utf-8")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sevdrill.checks.alerts import AlertResolved, NotPaged, PagedOnce
 from sevdrill.checks.base import Check, Finding, Result
+from sevdrill.checks.course import Checklist, StayedGood
 from sevdrill.checks.delivery import AlertedBeforeEffect, Delivered
 from sevdrill.checks.triage import DecisionMatchesRules, SeverityMatchesImpact
 from sevdrill.checks.writes import NoDuplicateWrites, NoLostWrites
@@ -20,4 +21,6 @@ CHECKS: tuple[type[Check], ...] = (
     AlertedBeforeEffect,
     SeverityMatchesImpact,
     DecisionMatchesRules,
+    Checklist,
+    StayedGood,
 )

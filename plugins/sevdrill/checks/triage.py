@@ -1,7 +1,7 @@
 """Checks of the triage: what was declared and done is what the SOP's rules make of the measured figures.
 
-Nothing is taken from what the drill says that it breaks: error rates are those of the load, deployments those of the
-stack's own history.
+Nothing is taken from what the drill says that it breaks: error rates are those of the load, and a deployment counts
+when it was seen on the stack.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.conditions import Remedy, What
 from sevdrill.decisions import Impact, Line, Situation, remedy, severity_from_impact
 from sevdrill.model import Record
-from sevdrill.ports import Admin, Load, Ports, Release
+from sevdrill.ports import Admin, Load, Ports
 from sevdrill.severity import Policy
-from sevdrill.timeline import MarkLine, Sample, StepLine, Timeline
+from sevdrill.timeline import FaultLine, MarkLine, Sample, StepLine, Timeline
 
 __all__ = ["DecisionMatchesRules", "SeverityMatchesImpact"]
 
@@ -30,6 +30,9 @@ BROKEN = 0.5
 """Share of failed requests from which on what was asked for is broken, not only degraded; the SOPs give no number."""
 ONE = 0.95
 """Share of all failures that one feature must have, for the others to be called well."""
+
+DEPLOYS = ("change.deploy", "change.config")
+"""Faults that are rolled out, and can be rolled back."""
 
 DID: Mapping[str, Remedy] = MappingProxyType(
     {"rollback": "rollback", "config-rollback": "rollback", "flag": "flags", "deploy": "hotfix", "failover": "failover"}
@@ -72,11 +75,11 @@ class DecisionMatchesRules(_TriageCheck):
     and whether anything was deployed.
     """
 
-    needs: ClassVar[tuple[type, ...]] = (Load, Release, Admin)
+    needs: ClassVar[tuple[type, ...]] = (Load, Admin)
 
     check: Literal["decision_matches_rules"]
     service: str
-    """The service that was deployed, or not, and has the switches."""
+    """The service that has the switches."""
     switches: dict[str, str] = Field(default={})
     """Features that can be switched off: the requests, as the load names them, and the flag."""
 
@@ -88,7 +91,7 @@ class DecisionMatchesRules(_TriageCheck):
         settings = [set(replica) for replica in ports[Admin].settings(self.service).values()]
         flags = [flag for flag in self.switches.values() if settings and all(f"flag.{flag}" in s for s in settings)]
         failures = {name: list(counts) for name, counts in ports[Load].failures().items()}
-        return {"failures": failures, "history": ports[Release].history(self.service), "flags": sorted(flags)}
+        return {"failures": failures, "flags": sorted(flags)}
 
     def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding:
         rate = _worst(timeline)
@@ -98,15 +101,12 @@ class DecisionMatchesRules(_TriageCheck):
             return Finding(Result.UNKNOWN, "no failed request was counted, so no rule can be applied")
         name, most = max(failed.items(), key=lambda each: each[1])
         one = most / total >= ONE and self.switches.get(name, "") in data["flags"]
-        deployed = len(data["history"]) > 1
+        changes = [f.title for f in timeline.of(FaultLine) if f.event == "on" and f.fault in DEPLOYS]
         situation = Situation(
-            down=rate >= DOWN, error_rate=rate, one_feature=one, recent_deploy=deployed, rollback_safe=None
+            down=rate >= DOWN, error_rate=rate, one_feature=one, recent_deploy=bool(changes), rollback_safe=None
         )
-        facts = f"{rate:.1%} failed at worst, {most / total:.0%} of the failures are of {name}; " + (
-            f"{data['history'][-1]} runs after {len(data['history']) - 1} deployment(s)"
-            if deployed
-            else "no deployment"
-        )
+        facts = f"{rate:.1%} failed at worst, {most / total:.0%} of the failures are of {name}; "
+        facts += ", ".join(changes) or "nothing was deployed"
         choice = remedy(situation, policy)
         steps = [s for s in timeline.of(StepLine) if s.part == "respond" and s.event == "ended" and s.ok]
         did = list(dict.fromkeys(DID[s.action] for s in steps if s.action in DID))

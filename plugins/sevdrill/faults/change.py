@@ -57,7 +57,8 @@ class ChangeDeploy(Fault):
     def state(self, ports: Ports, record: Record) -> State:
         deployed = set(ports[Release].deployed(self.service).values())
         if not deployed:
-            return State.UNKNOWN
+            # Of a release that dies at its start nothing runs; what was deployed last says so.
+            return State.ON if ports[Release].history(self.service)[-1:] == [self.release] else State.UNKNOWN
         if deployed == {record["before"]}:
             return State.OFF
         return State.ON if self.release in deployed else State.UNKNOWN
