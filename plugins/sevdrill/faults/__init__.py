@@ -19,6 +19,15 @@ from sevdrill.faults.network import (
 from sevdrill.faults.partition import NetworkPartition
 from sevdrill.faults.provider import ProviderRateLimit
 from sevdrill.faults.resource import CpuHog, DiskFill, MemoryHog
+from sevdrill.faults.provider import (
+    ProviderFlap,
+    ProviderLoseAnswers,
+    ProviderRateLimit,
+    ProviderRefuseKey,
+    ProviderRespondWithStatus,
+    ProviderSlow,
+)
+from sevdrill.faults.resource import DiskFill
 
 __all__ = ["FAULTS", "Fault", "State"]
 
@@ -37,6 +46,11 @@ FAULTS: tuple[type[Fault], ...] = (
     NetworkDown,
     NetworkPartition,
     ProviderRateLimit,
+    ProviderRefuseKey,
+    ProviderRespondWithStatus,
+    ProviderSlow,
+    ProviderLoseAnswers,
+    ProviderFlap,
     DiskFill,
     CpuLimit,
     MemoryLimit,
