@@ -6,11 +6,12 @@ Points that were found by polling are derived here, from the samples, so that th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from sevdrill.plan import alert_series, effect_series, steady_series
 from sevdrill.ports import Load
 from sevdrill.scenario import Scenario
+from sevdrill.sop import Status
 from sevdrill.stretches import Stretch, last_stretch, turned
 from sevdrill.timeline import Interval, Line, MarkLine, MessageLine, PageLine, PhaseLine, Sample, StepLine, Timeline
 
@@ -18,6 +19,10 @@ __all__ = ["Mark", "Recorded"]
 
 POLLED = frozenset({"symptom", "detected", "paged", "recovered"})
 """Marks that nobody can say: they are in the samples, or nowhere."""
+
+
+TELLING = frozenset(get_args(Status))
+"""The statuses of messages that tell how things stand; an escalation, say, tells nobody outside."""
 
 
 class Mark(NamedTuple):
@@ -97,7 +102,7 @@ class Recorded:
         return None
 
     def _said(self, injected: Interval) -> dict[str, Mark]:
-        messages = [m for m in self.timeline.of(MessageLine) if m.t >= injected.lo and m.status != "declared"]
+        messages = [m for m in self.timeline.of(MessageLine) if m.t >= injected.lo and m.status in TELLING]
         return {"announced": Mark(Interval(messages[0].t, messages[0].t), self.lines(messages[0]))} if messages else {}
 
     def _done(self) -> Iterator[tuple[str, Mark | None]]:

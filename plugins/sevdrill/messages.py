@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import cast
 
 from sevdrill.clock import Clock
+from sevdrill.errors import ActionError
+from sevdrill.level import Escalation
 from sevdrill.scenario import Scenario
 from sevdrill.severity import Policy
 from sevdrill.sop import Status
 from sevdrill.timeline import MessageLine, TimelineWriter
 
-__all__ = ["PREFIX", "Announcer"]
+__all__ = ["ESCALATED", "PREFIX", "Announcer"]
 
 PREFIX = "[DRILL]"
+ESCALATED = "escalated"
+"""The status of a message that brings somebody in."""
 
 
 class Announcer:
@@ -41,3 +45,30 @@ class Announcer:
             said = template.fill(values) if template is not None else f"{word}: {scenario.about or scenario.drill}"
         lines = [f"{PREFIX} {said}"] + ([text] if text else [])
         self._timeline.write(MessageLine(to=to, status=status, text="\n".join(lines)))
+
+    def escalate(self, to: str, why: str) -> None:
+        """Tell a level of the SOP's path, or the next one that was not told yet.
+
+        Raises:
+            ActionError: the SOP has no such level for this severity, or none is left.
+        """
+        step = self._level(to)
+        reason = why or step.sop
+        said = (
+            f"{PREFIX} Escalation to {step.to} (level {step.level}): {self._scenario.drill}, {self._scenario.severity}."
+        )
+        self._timeline.write(MessageLine(to=step.to, status=ESCALATED, text=f"{said}\nReason: {reason}"))
+
+    def _level(self, to: str) -> Escalation:
+        path = self._policy.level(self._scenario.severity).escalation
+        with self._timeline.changed:
+            told = {
+                line.to for line in self._timeline.lines if isinstance(line, MessageLine) and line.status == ESCALATED
+            }
+        # Level 1 is who answers already.
+        open_ = [step for step in path if (step.to == to if to else step.level > 1 and step.to not in told)]
+        if not open_:
+            named = ", ".join(step.to for step in path) or "nobody"
+            what = f'no level "{to}"' if to else "no level left to tell"
+            raise ActionError(f"{self._policy.cite} has {what} for {self._scenario.severity}; its path: {named}")
+        return min(open_, key=lambda step: step.level)

@@ -466,6 +466,13 @@ class Messages(Protocol):
     def announce(self, to: str, status: str, text: str) -> None:
         """Say it; what was said is on the timeline."""
 
+    def escalate(self, to: str, why: str) -> None:
+        """Tell a level of the SOP's escalation path; ``to`` is empty for the next one that was not told yet.
+
+        Raises:
+            ActionError: the SOP has no such level for this severity, or none is left.
+        """
+
 
 class Evidence(Protocol):
     """Logs and state of the stack, for the review."""

@@ -87,6 +87,9 @@ class Announcer:
     def announce(self, to: str, status: str, text: str) -> None:
         self._said()
 
+    def escalate(self, to: str, why: str) -> None:
+        self._said()
+
 
 class Runner:
     """One run of one kind."""

@@ -108,6 +108,9 @@ class ToyStack:
     def announce(self, to: str, status: str, text: str) -> None:
         self.calls.append(f"announce {status}")
 
+    def escalate(self, to: str, why: str) -> None:
+        self.calls.append(f"escalate {to}")
+
     # Endpoints
     def url(self, url: str) -> str:
         return url

@@ -7,7 +7,7 @@ from sevdrill.actions.base import Action
 from sevdrill.actions.disk import FreeDisk
 from sevdrill.actions.lifecycle import Restart, Start
 from sevdrill.actions.network import RestoreNetwork
-from sevdrill.actions.people import Announce, Declare
+from sevdrill.actions.people import Announce, Declare, Escalate
 from sevdrill.actions.release import ConfigRollback, Rollback
 from sevdrill.actions.reverting import RevertingAction
 from sevdrill.actions.scale import Scale
@@ -20,6 +20,7 @@ __all__ = ["ACTIONS", "Action", "RevertingAction"]
 ACTIONS: tuple[type[Action], ...] = (
     Announce,
     Declare,
+    Escalate,
     Start,
     Restart,
     Rollback,

@@ -8,9 +8,19 @@ from sevdrill.actions.base import Action
 from sevdrill.model import Record
 from sevdrill.ports import Messages, Ports, Reading
 
-__all__ = ["Announce", "Declare"]
+__all__ = ["Announce", "Declare", "Escalate"]
 
-Audience = Literal["status-page", "stakeholders", "leadership", "security", "legal", "vendor", "affected-users", "team"]
+Audience = Literal[
+    "status-page",
+    "stakeholders",
+    "leadership",
+    "security",
+    "legal",
+    "vendor",
+    "affected-users",
+    "team",
+    "incident-commander",
+]
 
 
 class Announce(Action):
@@ -55,6 +65,30 @@ class Declare(Action):
 
     def run(self, ports: Ports, record: Record) -> None:
         ports[Messages].announce("team", "declared", "")
+
+    def proof(self, ports: Ports, record: Record) -> Reading:
+        return Reading(ok=True, why="said")
+
+
+class Escalate(Action):
+    """Bring in the next level of the SOP's escalation path, or the one that is named."""
+
+    needs: ClassVar[tuple[type, ...]] = (Messages,)
+    is_message: ClassVar[bool] = True
+    in_flight: ClassVar[float] = 0.0
+
+    action: Literal["escalate"]
+    to: str = ""
+    """Who is brought in, such as `Engineering Manager`; empty: the next level that was not told yet."""
+    because: str = ""
+    """Why, in a few words."""
+
+    @property
+    def title(self) -> str:
+        return f"escalate to {self.to or 'the next level'}"
+
+    def run(self, ports: Ports, record: Record) -> None:
+        ports[Messages].escalate(self.to, self.because)
 
     def proof(self, ports: Ports, record: Record) -> Reading:
         return Reading(ok=True, why="said")
