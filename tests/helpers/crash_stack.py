@@ -56,13 +56,14 @@ EXAMPLES: dict[str, Example] = {
     "circuit-break": Example({"service": "circuit-break", "dependency": "provider"}),
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
+    "maintenance": Example({"service": "maintenance"}),
     "flag": Example({"service": "flag", "flag": "search"}),
     "rotate-secret": Example({"service": "rotate", "secret": "session"}),
 }
 
 PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close", "timeout", "down")
 """Services behind a proxy."""
-ADMIN = ("rate-limit", "setting", "circuit-break", "switch-key", "throttle", "flag")
+ADMIN = ("rate-limit", "setting", "circuit-break", "switch-key", "throttle", "flag", "maintenance")
 ADMIN = (
     *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap"),
     *("circuit-break", "switch-key", "throttle", "flag", "rotate"),
@@ -70,7 +71,8 @@ ADMIN = (
 """Services with an operators' API."""
 SERVER = r"""
 %v = ("limit.main", "unlimited", "breaker.provider", "closed", "key.provider", "main", "throttle.chat", "off",
-      "flag.search", "on", "revoked.main", "no", "answers.all", "ok", "secret.session", "as started");
+      "flag.search", "on", "mode.maintenance", "off",
+      "revoked.main", "no", "answers.all", "ok", "secret.session", "as started");
 $s = IO::Socket::INET->new(LocalPort => 8080, Listen => 50, ReuseAddr => 1) or die;
 while ($c = $s->accept) {
   $first = <$c>; $n = 0;

@@ -12,7 +12,7 @@ from sevdrill.actions.release import ConfigRollback, Rollback
 from sevdrill.actions.reverting import RevertingAction
 from sevdrill.actions.scale import Scale
 from sevdrill.actions.secrets import RotateSecret
-from sevdrill.actions.settings import CircuitBreak, Flag, SwitchKey, Throttle
+from sevdrill.actions.settings import CircuitBreak, Flag, Maintenance, SwitchKey, Throttle
 from sevdrill.actions.undoing import Heal, Revert
 
 __all__ = ["ACTIONS", "Action", "RevertingAction"]
@@ -31,6 +31,7 @@ ACTIONS: tuple[type[Action], ...] = (
     SwitchKey,
     Throttle,
     Flag,
+    Maintenance,
     RotateSecret,
     FreeDisk,
     Http,

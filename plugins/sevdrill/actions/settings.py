@@ -14,7 +14,7 @@ from sevdrill.faults.setting import Setting
 from sevdrill.model import Record
 from sevdrill.ports import Admin, Ports
 
-__all__ = ["CircuitBreak", "Flag", "SwitchKey", "Throttle"]
+__all__ = ["CircuitBreak", "Flag", "Maintenance", "SwitchKey", "Throttle"]
 
 
 class _SettingAction(RevertingAction):
@@ -116,3 +116,19 @@ class Flag(_SettingAction):
     @property
     def _setting(self) -> Setting:
         return Setting(self.service, f"flag.{self.flag}", self.turn)
+
+
+class Maintenance(_SettingAction):
+    """Turn maintenance mode on: every user gets a clear answer at once, and nothing that is broken is asked."""
+
+    action: Literal["maintenance"]
+    mode: str = "maintenance"
+    """The mode; the service has a setting `mode.MODE`."""
+
+    @property
+    def title(self) -> str:
+        return f"turn {self.mode} mode of {self.service} on"
+
+    @property
+    def _setting(self) -> Setting:
+        return Setting(self.service, f"mode.{self.mode}", "on")

@@ -17,8 +17,6 @@ from sevdrill.faults.network import (
     NetworkTimeout,
 )
 from sevdrill.faults.partition import NetworkPartition
-from sevdrill.faults.provider import ProviderRateLimit
-from sevdrill.faults.resource import CpuHog, DiskFill, MemoryHog
 from sevdrill.faults.provider import (
     ProviderFlap,
     ProviderLoseAnswers,
@@ -27,7 +25,7 @@ from sevdrill.faults.provider import (
     ProviderRespondWithStatus,
     ProviderSlow,
 )
-from sevdrill.faults.resource import DiskFill
+from sevdrill.faults.resource import CpuHog, DiskFill, MemoryHog
 
 __all__ = ["FAULTS", "Fault", "State"]
 
