@@ -7,6 +7,7 @@ from sevdrill.checks.alerts import AlertResolved, NotPaged, PagedOnce
 from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.checks.course import Checklist, StayedGood
 from sevdrill.checks.delivery import AlertedBeforeEffect, Delivered
+from sevdrill.checks.release import VersionIs
 from sevdrill.checks.triage import DecisionMatchesRules, SeverityMatchesImpact
 from sevdrill.checks.writes import NoDuplicateWrites, NoLostWrites
 
@@ -24,5 +25,6 @@ CHECKS: tuple[type[Check], ...] = (
     DecisionMatchesRules,
     Checklist,
     StayedGood,
+    VersionIs,
     Refused,
 )
