@@ -16,17 +16,17 @@ SEVERITY = SeverityMatchesImpact(check="severity_matches_impact", features={"/es
 
 
 def run(
-    rate: float | None, *actions: str, severity: str = "SEV-3", ends: str | None = None, deployed: bool = False
+    rate: float | None, *actions: str, severity: str = "SEV-3", deployed: bool = False, healthy: bool = True
 ) -> Timeline:
     """A run in which so many requests failed at worst, and in which the runbook did so."""
-    drill: dict[str, Any] = {"inject": [{"fault": "x", "for": ends}]}
+    drill: dict[str, Any] = {"inject": [{"fault": "x", "for": None}]}
     wall = "2026-01-01T00:00:00+00:00"
     first = RunLine(drill="x", severity=severity, policy="sop-001", stack="x", wall=wall, scenario=drill)
     why = "8.0% of 100 requests failed, p95 5 ms"
     samples = [Sample(series="steady:1:load", start=1, end=2, ok=False, value=0.9, why=why)]
     if rate is not None:
         samples += [Sample(series="steady:1:load", start=5, end=6, ok=False, value=rate, why=why)]
-        samples += [Sample(series="steady:0:health", start=5, end=6, ok=True, value=0.99, why="answered 200")]
+        samples += [Sample(series="steady:0:health", start=5, end=6, ok=healthy, value=0.99, why="answered")]
     steps = [
         StepLine(part="respond", index=n, action=action, title=action, event="ended", ok=True)
         for n, action in enumerate(actions)
@@ -92,3 +92,10 @@ def test_the_severity_follows_from_the_figures(
 ) -> None:
     finding = SEVERITY.judge_by(read(failed), run(rate, severity=drilled), load_policy(policy))
     assert finding.result is result, finding.why
+
+
+def test_everything_is_down_when_most_fails_and_so_does_every_other_probe() -> None:
+    for healthy, severity in ((True, "SEV-2"), (False, "SEV-1")):
+        timeline = run(0.8, severity=severity, healthy=healthy)
+        finding = SEVERITY.judge_by(read(MANY), timeline, load_policy("sop-001"))
+        assert finding.result is Result.HOLDS, finding.why

@@ -28,6 +28,8 @@ DOWN = 0.95
 """Share of failed requests from which on everything is down; the SOPs give no number."""
 BROKEN = 0.5
 """Share of failed requests from which on what was asked for is broken, not only degraded; the SOPs give no number."""
+LOOK = 1.0
+"""Seconds for which the last look of a probe counts."""
 ONE = 0.95
 """Share of all failures that one feature must have, for the others to be called well."""
 
@@ -52,16 +54,27 @@ def _injected(timeline: Timeline) -> float:
     return next((mark.lo for mark in timeline.of(MarkLine) if mark.name == "injected"), math.inf)
 
 
-def _worst(timeline: Timeline) -> float | None:
-    """The worst error rate that users saw after the injection, by the steady state's load probe."""
+def _is_load(sample: Sample) -> bool:
     # Its readings are the only ones that say so; see `LoadProbe.read`.
-    seen = [
-        sample.value
-        for sample in timeline.of(Sample)
-        if sample.series.startswith("steady:") and "requests failed" in sample.why and sample.value is not None
-        if sample.end >= _injected(timeline)
-    ]
-    return max(seen, default=None)
+    return "requests failed" in sample.why and sample.value is not None
+
+
+def _worst(timeline: Timeline) -> tuple[float, bool] | None:
+    """The worst error rate that users saw after the injection, and whether it means that everything is down.
+
+    It does where nearly every request fails, or most do while every other probe of the steady state fails as well.
+    """
+    injected = _injected(timeline)
+    steady = [s for s in timeline.of(Sample) if s.series.startswith("steady:") and s.end >= injected]
+    seen = [s for s in steady if _is_load(s)]
+    if not seen:
+        return None
+    worst = max(seen, key=lambda s: s.value or 0.0)
+    rate, loads = worst.value or 0.0, {s.series for s in seen}
+    looks = [s for s in steady if s.series not in loads and s.start <= worst.end <= s.end + LOOK]
+    others = {s.series for s in looks}
+    failed = {s.series for s in looks if s.ok is False}
+    return rate, rate >= DOWN or (rate >= BROKEN and bool(others) and failed == others)
 
 
 def _cited(line: Line | None) -> str:
@@ -94,16 +107,17 @@ class DecisionMatchesRules(_TriageCheck):
         return {"failures": failures, "flags": sorted(flags)}
 
     def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding:
-        rate = _worst(timeline)
+        worst = _worst(timeline)
         failed = {name: counts[1] for name, counts in data["failures"].items() if counts[1]}
         total = sum(failed.values())
-        if rate is None or not total:
+        if worst is None or not total:
             return Finding(Result.UNKNOWN, "no failed request was counted, so no rule can be applied")
+        rate, down = worst
         name, most = max(failed.items(), key=lambda each: each[1])
         one = most / total >= ONE and self.switches.get(name, "") in data["flags"]
         changes = [f.title for f in timeline.of(FaultLine) if f.event == "on" and f.fault in DEPLOYS]
         situation = Situation(
-            down=rate >= DOWN, error_rate=rate, one_feature=one, recent_deploy=bool(changes), rollback_safe=None
+            down=down, error_rate=rate, one_feature=one, recent_deploy=bool(changes), rollback_safe=None
         )
         facts = f"{rate:.1%} failed at worst, {most / total:.0%} of the failures are of {name}; "
         facts += ", ".join(changes) or "nothing was deployed"
@@ -135,11 +149,13 @@ class SeverityMatchesImpact(_TriageCheck):
         return {"failures": {name: list(counts) for name, counts in ports[Load].failures().items()}}
 
     def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding:
-        rate = _worst(timeline)
+        worst = _worst(timeline)
         failed = {name: counts[1] for name, counts in data["failures"].items() if counts[1]}
-        if rate is None:
+        if worst is None:
             return Finding(Result.UNKNOWN, "nobody counted what users saw")
-        impact = Impact(what=frozenset(self._what(rate, failed)), users=rate, downtime=_downtime(timeline))
+        rate, down = worst
+        what: set[What] = {"complete_outage"} if down else self._what(rate, failed)
+        impact = Impact(what=frozenset(what), users=rate, downtime=_downtime(timeline))
         facts = (
             f"{rate:.1%} failed at worst ({', '.join(sorted(failed)) or 'nothing'}): {', '.join(sorted(impact.what))}"
         )
@@ -152,8 +168,6 @@ class SeverityMatchesImpact(_TriageCheck):
 
     def _what(self, rate: float, failed: Mapping[str, int]) -> set[What]:
         total = sum(failed.values())
-        if rate >= DOWN:
-            return {"complete_outage"}
         matters = {self.features.get(name, "core") for name, count in failed.items() if count >= (1 - ONE) * total}
         if "core" in matters:
             return {"core_down"} if rate >= BROKEN else {"core_degraded", "api_failures"}
