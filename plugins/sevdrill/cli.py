@@ -109,8 +109,10 @@ def _parser() -> argparse.ArgumentParser:
     toxiproxy.add_argument("--parent-pid", type=int, metavar="PID", help="end when this process does")
     toxiproxy.set_defaults(run=_toxiproxy)
     from sevdrill.commands import add_commands
+    from sevdrill.lookups import add_lookups
 
     add_commands(commands)
+    add_lookups(commands)
     return parser
 
 
