@@ -9,7 +9,7 @@ STACKS ?= 3
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help drill test test-fast browser-tools bench lint images engine-check schema clean
+.PHONY: help drill test test-fast browser-tools bench lint images engine-check schema recordings clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +66,9 @@ lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 schema: $(VENV)/.installed ## write drills/drill.schema.json and docs/kinds.md anew
 	$(BIN)/sevdrill schema -o drills/drill.schema.json
 	$(BIN)/sevdrill kinds --markdown > docs/kinds.md
+
+recordings: $(VENV)/.installed ## run drills that have no recording in tests/recorded yet (or DRILLS="a b") and keep their timelines
+	$(BIN)/python tests/helpers/recording.py $(DRILLS)
 
 clean: ## remove what the project made here (not Docker images)
 	rm -rf $(VENV) .browser build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
