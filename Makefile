@@ -7,9 +7,11 @@ PYTEST_ARGS ?=
 STACKS ?= 3
 # Test files at once. Most of what they do is wait for stacks.
 WORKERS ?= 2
+# Where `make sabotage` runs: embedded or compose.
+STACK ?= embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help drill test test-fast browser-tools bench lint images engine-check schema recordings clean
+.PHONY: help drill test test-fast browser-tools bench lint images engine-check schema recordings sabotage clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -66,6 +68,9 @@ lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 schema: $(VENV)/.installed ## write drills/drill.schema.json and docs/kinds.md anew
 	$(BIN)/sevdrill schema -o drills/drill.schema.json
 	$(BIN)/sevdrill kinds --markdown > docs/kinds.md
+
+sabotage: $(VENV)/.installed ## break every part of every drill for real (or DRILLS="a b"; STACK=compose), and report what passed all the same
+	$(BIN)/python tests/helpers/matrix.py --stack $(STACK) $(DRILLS)
 
 recordings: $(VENV)/.installed ## run drills that have no recording in tests/recorded yet (or DRILLS="a b") and keep their timelines
 	$(BIN)/python tests/helpers/recording.py $(DRILLS)

@@ -16,7 +16,7 @@ STATES = {"drilled": "drilled", "planned": "not drilled yet", "reason": "with a 
 
 
 def passed_at(drills: Mapping[str, DrillName], history: Mapping[tuple[str, str], str]) -> dict[str, str]:
-    """When each drill last passed, by its name; ``history`` has it by file and title. One that never did is not in it."""
+    """When each drill last passed, by name; ``history`` has it by file and title. One that never did is left out."""
     found: dict[str, str] = {}
     for name, drill in drills.items():
         times = [began for (file, title), began in history.items() if drill.is_of(file, title)]
