@@ -125,7 +125,7 @@ def _delivered_otherwise(ports: Ports, check: Check) -> None:
 def _ledger(ports: Ports, check: Check) -> tuple[str, list[str], str]:
     name: str = check.ledger  # type: ignore[attr-defined]
     settings = SESSION[0].stack.settings.ledgers[name]
-    key = sorted(ports[Load].ledger(name).acknowledged)[0]
+    key = min(ports[Load].ledger(name).acknowledged)
     return settings.service, list(settings.read), key
 
 
@@ -148,8 +148,9 @@ def _write_it_twice(ports: Ports, check: Check) -> None:
     if read[0] == "psql":
         table, column = _table(read)
         # The same row under another table's roof: unique keys of the table itself stay as they are.
-        copy = f"create table twice () inherits ({table}); insert into twice select * from {table} where {column} = '{key}'"
-        _run(ports, service, [*read[:-1], copy])
+        same = f"select * from {table} where {column} = '{key}'"
+        command = f"create table twice () inherits ({table}); insert into twice {same}"
+        _run(ports, service, [*read[:-1], command])
     else:
         _run(ports, service, ["mkdir", f"{read[1]}/twice"])
         _run(ports, service, ["cp", f"{read[1]}/{key}", f"{read[1]}/twice/{key}"])
