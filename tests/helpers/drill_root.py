@@ -26,6 +26,7 @@ IMAGES = os.environ.get("STAGING_IMAGES", "sevdrill-staging")
 CONFTEST = """
 import os
 import subprocess
+import sys
 
 from sevdrill.faults import FAULTS
 from sevdrill.ports import Lifecycle, Release
@@ -53,7 +54,12 @@ if SABOTAGE == "no-op":
     # Whichever fault a drill has: it says that it was injected, and nothing is done.
     for fault in FAULTS:
         fault.inject = lambda self, ports, record: None
-"""
+if "SABOTAGE_PLAN" in os.environ:
+    sys.path.insert(0, {HELPERS})
+    import saboteur
+
+    saboteur.install()
+""".replace("{HELPERS}", repr(str(Path(__file__).parent)))
 
 
 def run_folders(root: Path) -> set[Path]:

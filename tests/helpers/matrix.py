@@ -33,10 +33,8 @@ from sevdrill.plan import checks_of
 from sevdrill.scenario import Scenario, scenario_model
 from sevdrill.timeline import Timeline
 
-HELPERS = Path(__file__).parent
 SHORT, PATIENT = 15, 40
 """Limits in seconds: for what can never pass in time, and for what may."""
-CONFTEST = f"import sys\n\nsys.path.insert(0, {str(HELPERS)!r})\n\nimport saboteur\n\nsaboteur.install()\n"
 
 
 class Sabotage(NamedTuple):
@@ -110,9 +108,8 @@ def without_recipe(name: str, scenario: Scenario) -> list[str]:
 class Place:
     """A folder with a stack on which sabotaged drills run, one after another."""
 
-    def __init__(self, folder: Path, stack: str) -> None:
-        self.root: DrillRoot = EmbeddedRoot(folder) if stack == "embedded" else SabotagedRoot(folder)
-        (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
+    def __init__(self, root: DrillRoot) -> None:
+        self.root = root
 
     def run(self, sabotage: Sabotage) -> Ran:
         drill = DRILLS[sabotage.drill]
@@ -189,7 +186,7 @@ def main() -> int:
     options = parser.parse_args()
     ran, unknown = [], []
     with tempfile.TemporaryDirectory(prefix="sevdrill-sabotage-") as folder:
-        place = Place(Path(folder) / "place", options.stack)
+        place = Place((EmbeddedRoot if options.stack == "embedded" else SabotagedRoot)(Path(folder) / "place"))
         try:
             for name in options.drills or sorted(DRILLS):
                 scenario = scenario_of(name)
