@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+from drill_root import IMAGES
 
 __all__ = ["EXAMPLES", "Example", "compose", "look"]
 
@@ -26,6 +27,10 @@ class Example:
     sees: tuple[str, ...] = ()
     """A command whose output in the service's containers shows it, where the engine's own description does not."""
 
+
+ASK = ("psql", "-U", "dba", "-d", "shop", "-XAtqc")
+"""How the databases of the stack are asked, here and by sevdrill."""
+SESSIONS = (*ASK, "select application_name from pg_stat_activity where datname = 'shop' and pid <> pg_backend_pid()")
 
 # A new kind joins the matrix by a line here; `test_every_kind_has_an_example` fails without it.
 EXAMPLES: dict[str, Example] = {
@@ -47,6 +52,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "change.deploy": Example({"service": "release", "release": "1.1"}),
     "change.config": Example({"service": "config", "set": {"MODE": "wrong"}}),
+    "database.lock": Example({"service": "lock", "table": "orders"}, sees=SESSIONS),
     "circuit-break": Example({"service": "circuit-break", "dependency": "provider"}),
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
@@ -55,8 +61,16 @@ EXAMPLES: dict[str, Example] = {
 
 PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close", "timeout", "down")
 """Services behind a proxy."""
+DATABASES = ("lock",)
+"""Services that are a PostgreSQL: the staging system's own, with nothing but its table of orders."""
 ADMIN = ("rate-limit", "circuit-break", "switch-key", "throttle", "flag")
 """Services with an operators' API."""
+DATABASE = {
+    "image": f"{IMAGES}-db",
+    "stop_grace_period": "1s",
+    "environment": {"POSTGRES_PASSWORD": "staging"},
+    "healthcheck": {"test": ["CMD", "pg_isready", "-q", "-U", "shop", "-d", "shop"], "interval": "1s"},
+}
 SERVER = r"""
 %v = ("limit.main", "unlimited", "breaker.provider", "closed", "key.provider", "main", "throttle.chat", "off",
       "flag.search", "on");
@@ -86,6 +100,7 @@ def compose(image: str) -> str:
         "target": "staging",
         "proxies": {name: [8080, 8081] for name in PROXIED} | {"big": [8080]},
         "admin": {name: f"http://{name}:8080/settings" for name in ADMIN},
+        "databases": dict.fromkeys(DATABASES, ASK),
         "releases": {"release": {"1.0": f"{image}:1.0", "1.1": f"{image}:1.1"}},
     }
     services: dict[str, Any] = {
@@ -95,6 +110,7 @@ def compose(image: str) -> str:
         **{name: {**serve, "expose": ["8080"]} for name in ADMIN},
         **{name: {**sleep, **two} for name in ("kill", "stop", "pause", "release")},
         **{name: dict(sleep) for name in PROXIED},
+        **dict.fromkeys(DATABASES, DATABASE),
         "config": {**sleep, **two, "environment": {"MODE": "right", "PASSWORD": "not $$changed"}},
         "partition": {**sleep, "networks": {"one": {"aliases": ["first", "second"]}, "two": {}}},
         "disk": {**sleep, "command": ["sh", "-c", "mkdir -p /data/tmp; exec sleep 3600"], "volumes": ["disk:/data"]},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sevdrill.actions.base import Action
+from sevdrill.actions.database import TerminateQueries
 from sevdrill.actions.disk import FreeDisk
 from sevdrill.actions.lifecycle import Restart, Start
 from sevdrill.actions.network import RestoreNetwork
@@ -27,6 +28,7 @@ ACTIONS: tuple[type[Action], ...] = (
     Throttle,
     Flag,
     FreeDisk,
+    TerminateQueries,
     Heal,
     Revert,
 )

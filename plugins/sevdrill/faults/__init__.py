@@ -5,6 +5,7 @@ from __future__ import annotations
 from sevdrill.faults.base import Fault, State
 from sevdrill.faults.change import ChangeConfig, ChangeDeploy
 from sevdrill.faults.container import ContainerKill, ContainerPause, ContainerStop
+from sevdrill.faults.database import DatabaseLock
 from sevdrill.faults.network import (
     NetworkBandwidth,
     NetworkDown,
@@ -38,4 +39,5 @@ FAULTS: tuple[type[Fault], ...] = (
     DiskFill,
     ChangeDeploy,
     ChangeConfig,
+    DatabaseLock,
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sevdrill.clock import Clock
+from sevdrill.databases import Databases
 from sevdrill.errors import EngineUnavailable, Refused, StackError, StackUnhealthy, UsageError
 from sevdrill.masking import MASKER
 from sevdrill.ports import (
@@ -39,6 +40,7 @@ from sevdrill.stacks.health import ailments, await_health, describe
 from sevdrill.stacks.loopback import LoopbackPorts
 from sevdrill.stacks.monitoring import HttpMonitoring
 from sevdrill.stacks.networks import ComposeNetworks
+from sevdrill.stacks.postgres import PostgresDatabases
 from sevdrill.stacks.project import Project
 from sevdrill.stacks.proxies import ComposeProxies
 from sevdrill.stacks.releases import ComposeReleases
@@ -383,6 +385,8 @@ class ComposeStack:
             has[Release] = ComposeReleases(project, settings.releases, self._clock)
         if settings.ledgers:
             has[Ledgers] = ComposeLedgers(commands, settings.ledgers)
+        if settings.databases:
+            has[Databases] = PostgresDatabases(commands, settings.databases)
         if monitoring is not None:
             has[Monitoring] = monitoring
             if monitoring.delivers:

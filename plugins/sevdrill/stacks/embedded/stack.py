@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sevdrill.clock import Clock
+from sevdrill.databases import Databases
 from sevdrill.errors import StackError, StackUnhealthy, UsageError
 from sevdrill.ports import (
     Admin,
@@ -41,6 +42,7 @@ from sevdrill.stacks.embedded.start import PortTaken, Starter, placed, ports_of
 from sevdrill.stacks.files import given_names
 from sevdrill.stacks.loopback import FreePorts
 from sevdrill.stacks.monitoring import HttpMonitoring
+from sevdrill.stacks.postgres import PostgresDatabases
 from sevdrill.stacks.safety import refuse_production
 from sevdrill.stacks.settings import StackSettings
 
@@ -271,6 +273,8 @@ class EmbeddedStack:
             has[Release] = self._releases
         if settings.ledgers:
             has[Ledgers] = ComposeLedgers(commands, settings.ledgers)
+        if settings.databases:
+            has[Databases] = PostgresDatabases(commands, settings.databases)
         if monitoring is not None:
             has[Monitoring] = monitoring
             if monitoring.delivers:
