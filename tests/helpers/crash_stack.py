@@ -53,6 +53,8 @@ EXAMPLES: dict[str, Example] = {
     "change.deploy": Example({"service": "release", "release": "1.1"}),
     "change.config": Example({"service": "config", "set": {"MODE": "wrong"}}),
     "database.lock": Example({"service": "lock", "table": "orders"}, sees=SESSIONS),
+    # A service that says that it leaks, and a database that has no session of it: the undo looks at both.
+    "database.connections-exhausted": Example({"service": "pool", "database": "lock"}),
     "circuit-break": Example({"service": "circuit-break", "dependency": "provider"}),
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
@@ -63,7 +65,7 @@ PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close"
 """Services behind a proxy."""
 DATABASES = ("lock",)
 """Services that are a PostgreSQL: the staging system's own, with nothing but its table of orders."""
-ADMIN = ("rate-limit", "circuit-break", "switch-key", "throttle", "flag")
+ADMIN = ("rate-limit", "circuit-break", "switch-key", "throttle", "flag", "pool")
 """Services with an operators' API."""
 DATABASE = {
     "image": f"{IMAGES}-db",
@@ -73,7 +75,7 @@ DATABASE = {
 }
 SERVER = r"""
 %v = ("limit.main", "unlimited", "breaker.provider", "closed", "key.provider", "main", "throttle.chat", "off",
-      "flag.search", "on");
+      "flag.search", "on", "pool.database", "fresh");
 $s = IO::Socket::INET->new(LocalPort => 8080, Listen => 50, ReuseAddr => 1) or die;
 while ($c = $s->accept) {
   $first = <$c>; $n = 0;

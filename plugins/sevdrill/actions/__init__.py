@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sevdrill.actions.base import Action
-from sevdrill.actions.database import TerminateQueries
+from sevdrill.actions.database import RefreshPool, TerminateQueries
 from sevdrill.actions.disk import FreeDisk
 from sevdrill.actions.lifecycle import Restart, Start
 from sevdrill.actions.network import RestoreNetwork
@@ -29,6 +29,7 @@ ACTIONS: tuple[type[Action], ...] = (
     Flag,
     FreeDisk,
     TerminateQueries,
+    RefreshPool,
     Heal,
     Revert,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sevdrill.faults.base import Fault, State
 from sevdrill.faults.change import ChangeConfig, ChangeDeploy
 from sevdrill.faults.container import ContainerKill, ContainerPause, ContainerStop
-from sevdrill.faults.database import DatabaseLock
+from sevdrill.faults.database import ConnectionsExhausted, DatabaseLock
 from sevdrill.faults.network import (
     NetworkBandwidth,
     NetworkDown,
@@ -40,4 +40,5 @@ FAULTS: tuple[type[Fault], ...] = (
     ChangeDeploy,
     ChangeConfig,
     DatabaseLock,
+    ConnectionsExhausted,
 )
