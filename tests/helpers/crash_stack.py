@@ -42,6 +42,11 @@ EXAMPLES: dict[str, Example] = {
     "network.down": Example({"service": "down"}),
     "network.partition": Example({"service": "partition"}),
     "provider.rate-limit": Example({"service": "rate-limit", "key": "main", "rate": "1/s"}),
+    "provider.refuse-key": Example({"service": "refuse-key", "key": "main"}),
+    "provider.respond-with-status": Example({"service": "answers", "status": 503}),
+    "provider.slow": Example({"service": "slow", "delay": "800ms"}),
+    "provider.lose-answers": Example({"service": "lose", "share": "50%"}),
+    "provider.flap": Example({"service": "flap"}),
     "resource.disk-fill": Example(
         {"service": "disk", "folder": "/data/tmp", "leave": "1MiB"}, sees=("find", "/data", "-printf", "%p %s\\n")
     ),
@@ -51,21 +56,25 @@ EXAMPLES: dict[str, Example] = {
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
     "flag": Example({"service": "flag", "flag": "search"}),
+    "rotate-secret": Example({"service": "rotate", "secret": "session"}),
 }
 
 PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close", "timeout", "down")
 """Services behind a proxy."""
-ADMIN = ("rate-limit", "circuit-break", "switch-key", "throttle", "flag")
+ADMIN = (
+    *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap"),
+    *("circuit-break", "switch-key", "throttle", "flag", "rotate"),
+)
 """Services with an operators' API."""
 SERVER = r"""
 %v = ("limit.main", "unlimited", "breaker.provider", "closed", "key.provider", "main", "throttle.chat", "off",
-      "flag.search", "on");
+      "flag.search", "on", "revoked.main", "no", "answers.all", "ok", "secret.session", "as started");
 $s = IO::Socket::INET->new(LocalPort => 8080, Listen => 50, ReuseAddr => 1) or die;
 while ($c = $s->accept) {
   $first = <$c>; $n = 0;
   while (<$c>) { last if /^\r?$/; $n = $1 if /^content-length: (\d+)/i }
   $body = ""; read $c, $body, $n if $n;
-  $v{$1} = $2 if $first =~ /^PUT/ and $body =~ /"name": ?"([^"]*)", ?"value": ?"([^"]*)"/;
+  $v{$1} = $2 ne "" ? $2 : "as started" if $first =~ /^PUT/ and $body =~ /"name": ?"([^"]*)", ?"value": ?"([^"]*)"/;
   $out = join(",", map { qq("$_": "$v{$_}") } sort keys %v);
   print $c "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{$out}"; close $c;
 }

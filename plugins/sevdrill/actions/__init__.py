@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sevdrill.actions.asking import Http, Run, WaitFor
 from sevdrill.actions.base import Action
 from sevdrill.actions.disk import FreeDisk
 from sevdrill.actions.lifecycle import Restart, Start
@@ -9,6 +10,7 @@ from sevdrill.actions.network import RestoreNetwork
 from sevdrill.actions.people import Announce, Declare
 from sevdrill.actions.release import ConfigRollback, Rollback
 from sevdrill.actions.reverting import RevertingAction
+from sevdrill.actions.secrets import RotateSecret
 from sevdrill.actions.settings import CircuitBreak, Flag, SwitchKey, Throttle
 from sevdrill.actions.undoing import Heal, Revert
 
@@ -26,7 +28,11 @@ ACTIONS: tuple[type[Action], ...] = (
     SwitchKey,
     Throttle,
     Flag,
+    RotateSecret,
     FreeDisk,
+    Http,
+    Run,
+    WaitFor,
     Heal,
     Revert,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sevdrill.checks.access import Refused
 from sevdrill.checks.alerts import AlertResolved, NotPaged, PagedOnce
 from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.checks.delivery import AlertedBeforeEffect, Delivered
@@ -17,4 +18,5 @@ CHECKS: tuple[type[Check], ...] = (
     NotPaged,
     Delivered,
     AlertedBeforeEffect,
+    Refused,
 )

@@ -16,7 +16,14 @@ from sevdrill.faults.network import (
     NetworkTimeout,
 )
 from sevdrill.faults.partition import NetworkPartition
-from sevdrill.faults.provider import ProviderRateLimit
+from sevdrill.faults.provider import (
+    ProviderFlap,
+    ProviderLoseAnswers,
+    ProviderRateLimit,
+    ProviderRefuseKey,
+    ProviderRespondWithStatus,
+    ProviderSlow,
+)
 from sevdrill.faults.resource import DiskFill
 
 __all__ = ["FAULTS", "Fault", "State"]
@@ -35,6 +42,11 @@ FAULTS: tuple[type[Fault], ...] = (
     NetworkDown,
     NetworkPartition,
     ProviderRateLimit,
+    ProviderRefuseKey,
+    ProviderRespondWithStatus,
+    ProviderSlow,
+    ProviderLoseAnswers,
+    ProviderFlap,
     DiskFill,
     ChangeDeploy,
     ChangeConfig,
