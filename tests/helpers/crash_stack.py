@@ -56,6 +56,8 @@ EXAMPLES: dict[str, Example] = {
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
     "flag": Example({"service": "flag", "flag": "search"}),
+    "maintenance": Example({"service": "maintenance", "part": "payments"}),
+    "config-set": Example({"service": "config-set", "set": {"MODE": "other"}}),
     "rotate-secret": Example({"service": "rotate", "secret": "session"}),
 }
 
@@ -63,12 +65,13 @@ PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close"
 """Services behind a proxy."""
 ADMIN = (
     *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap"),
-    *("circuit-break", "switch-key", "throttle", "flag", "rotate"),
+    *("circuit-break", "switch-key", "throttle", "flag", "maintenance", "rotate"),
 )
 """Services with an operators' API."""
 SERVER = r"""
 %v = ("limit.main", "unlimited", "breaker.provider", "closed", "key.provider", "main", "throttle.chat", "off",
-      "flag.search", "on", "revoked.main", "no", "answers.all", "ok", "secret.session", "as started");
+      "flag.search", "on", "revoked.main", "no", "answers.all", "ok", "secret.session", "as started",
+      "maintenance.payments", "off");
 $s = IO::Socket::INET->new(LocalPort => 8080, Listen => 50, ReuseAddr => 1) or die;
 while ($c = $s->accept) {
   $first = <$c>; $n = 0;
@@ -105,6 +108,7 @@ def compose(image: str) -> str:
         **{name: {**sleep, **two} for name in ("kill", "stop", "pause", "release")},
         **{name: dict(sleep) for name in PROXIED},
         "config": {**sleep, **two, "environment": {"MODE": "right", "PASSWORD": "not $$changed"}},
+        "config-set": {**sleep, "environment": {"MODE": "right"}},
         "partition": {**sleep, "networks": {"one": {"aliases": ["first", "second"]}, "two": {}}},
         "disk": {**sleep, "command": ["sh", "-c", "mkdir -p /data/tmp; exec sleep 3600"], "volumes": ["disk:/data"]},
     }

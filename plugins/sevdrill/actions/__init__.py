@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sevdrill.actions.asking import Http, Run, WaitFor
+from sevdrill.actions.asking import Http, RetryStuck, Run, WaitFor
 from sevdrill.actions.base import Action
+from sevdrill.actions.config import ConfigSet
 from sevdrill.actions.disk import FreeDisk
 from sevdrill.actions.lifecycle import Restart, Start
 from sevdrill.actions.network import RestoreNetwork
@@ -11,7 +12,7 @@ from sevdrill.actions.people import Announce, Declare
 from sevdrill.actions.release import ConfigRollback, Rollback
 from sevdrill.actions.reverting import RevertingAction
 from sevdrill.actions.secrets import RotateSecret
-from sevdrill.actions.settings import CircuitBreak, Flag, SwitchKey, Throttle
+from sevdrill.actions.settings import CircuitBreak, Flag, Maintenance, SwitchKey, Throttle
 from sevdrill.actions.undoing import Heal, Revert
 
 __all__ = ["ACTIONS", "Action", "RevertingAction"]
@@ -28,7 +29,10 @@ ACTIONS: tuple[type[Action], ...] = (
     SwitchKey,
     Throttle,
     Flag,
+    Maintenance,
+    ConfigSet,
     RotateSecret,
+    RetryStuck,
     FreeDisk,
     Http,
     Run,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sevdrill.checks.access import Refused
 from sevdrill.checks.alerts import AlertResolved, NotPaged, PagedOnce
 from sevdrill.checks.base import Check, Finding, Result
+from sevdrill.checks.books import RowsMatch
 from sevdrill.checks.delivery import AlertedBeforeEffect, Delivered
 from sevdrill.checks.writes import NoDuplicateWrites, NoLostWrites
 
@@ -19,4 +20,5 @@ CHECKS: tuple[type[Check], ...] = (
     Delivered,
     AlertedBeforeEffect,
     Refused,
+    RowsMatch,
 )
