@@ -28,7 +28,7 @@ import os
 import subprocess
 
 from sevdrill.faults import FAULTS
-from sevdrill.ports import Lifecycle, Release
+from sevdrill.ports import Admin, Lifecycle, Release
 from sevdrill.session import DrillSession
 
 SABOTAGE = os.environ.get("SABOTAGE", "")
@@ -45,6 +45,8 @@ def sabotaged(self):
         lifecycle.kill(argument, [replica.name for replica in lifecycle.replicas(argument)])
     elif kind == "deploy":
         stack.ports()[Release].deploy("app", argument)
+    elif kind == "set":
+        stack.ports()[Admin].change(*argument.split(" "))
     return stack
 
 
