@@ -30,6 +30,7 @@ from sevdrill.judge import Verdict, judge
 from sevdrill.load import LoadGenerator
 from sevdrill.masking import MASKER
 from sevdrill.messages import Announcer
+from sevdrill.metering import Meter, begin_metering
 from sevdrill.plan import Plan, make_plan
 from sevdrill.ports import Endpoints, Evidence, Load, Messages, Ports
 from sevdrill.reports.case import Case
@@ -143,7 +144,7 @@ def review(folder: Path, kinds: Kinds | None = None) -> RunResult:
     return result
 
 
-def _collect(ports: Ports, folder: Path, began: float, now: float, root: Path) -> None:
+def _collect(ports: Ports, folder: Path, began: float, now: float, root: Path, meter: Meter | None) -> None:
     """Collect evidence since ``began`` (monotonic seconds), with a manifest of SHA-256 sums."""
     if Evidence not in ports:
         return
@@ -154,6 +155,8 @@ def _collect(ports: Ports, folder: Path, began: float, now: float, root: Path) -
         (folder / "errors.txt").write_text(f"{error}\n", encoding="utf-8")
         files = [folder / "errors.txt"]
     files += gather(ports, folder, now - began, root)
+    if meter is not None:
+        files.append(meter.write(folder))
     for file in files:
         # Whatever stack it comes from: evidence is passed around.
         file.write_bytes(MASKER.raw(file.read_bytes()))
@@ -221,9 +224,12 @@ class DrillSession:
                 plan, ports, timeline, self._journal, self.shield, self.clock, Settings(patience=self.options.patience)
             )
             began = self.clock.now()
+            meter = begin_metering(ports, timeline.now)
             try:
                 engine.run()
             finally:
+                if meter is not None:
+                    meter.end()
                 self._dirty |= engine.dirty
                 if engine.dirty:
                     self.say(
@@ -231,7 +237,7 @@ class DrillSession:
                         f"could be undone. It is not used again; by hand: {stack.by_hand()}"
                     )
                 with self.shield.shielded():
-                    _collect(ports, folder / "evidence", began, self.clock.now(), self.options.root)
+                    _collect(ports, folder / "evidence", began, self.clock.now(), self.options.root, meter)
         finally:
             with self.shield.shielded():
                 timeline.close()
