@@ -107,6 +107,15 @@ def test_dark_and_light_and_paper_have_their_own_colours(browser: webdriver.Chro
     assert len(browser.print_page()) > 10_000
 
 
+def test_the_resources_of_each_replica_are_drawn_with_their_gaps(browser: webdriver.Chrome, run: Path) -> None:
+    look(browser, run / "failed" / "report.html")
+    rows = browser.find_elements(By.XPATH, "//section[h2[@id='resources']]//tbody/tr")
+    assert [row.find_element(By.TAG_NAME, "th").text for row in rows] == ["app-1", "db-1"]
+    curves = [len(row.find_elements(By.CSS_SELECTOR, "td:nth-child(2) polyline")) for row in rows]
+    assert curves == [1, 2]
+    assert all(each.size["height"] > 20 for each in browser.find_elements(By.CSS_SELECTOR, "#resources ~ .scroll svg"))
+
+
 def test_a_keyboard_reaches_everything(browser: webdriver.Chrome, run: Path) -> None:
     look(browser, run / "passed" / "report.html")
     reachable = browser.execute_script(
