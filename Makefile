@@ -47,7 +47,7 @@ test: $(VENV)/.installed lint images ## every test; the stack tests need a Docke
 	$(BIN)/pytest tests -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.installed ## the tests that need no stack of any kind, and no browser
-	$(BIN)/pytest tests -m "not stack and not embedded and not browser" $(PYTEST_ARGS)
+	$(BIN)/pytest tests -m "not stack and not embedded and not browser" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 browser-tools: ## what the tests in tests/browser need: Chromium (as root, on Debian) and axe-core
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null && command -v npm >/dev/null || apt-get update -qq

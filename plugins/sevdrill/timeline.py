@@ -15,8 +15,9 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -330,7 +331,15 @@ class Timeline:
 
     def of(self, kind: type[L]) -> Iterator[L]:
         """Every line of one type."""
-        return (line for line in self.lines if isinstance(line, kind))
+        return iter(cast("list[L]", self._by_type.get(kind, [])))
+
+    @cached_property
+    def _by_type(self) -> dict[type, list[Line]]:
+        # Whoever judges asks for each type many times, and most lines are samples.
+        found: dict[type, list[Line]] = {}
+        for line in self.lines:
+            found.setdefault(type(line), []).append(line)
+        return found
 
     def samples(self, series: str) -> list[Sample]:
         """Every sample of one series, by the time it began."""
