@@ -22,15 +22,18 @@ from typing import Any, NamedTuple
 
 from drill_root import PROJECT, DrillRoot, Result
 from embedded_root import EmbeddedRoot, without_rule
+from mutants import Recorded
 from recording import DRILLS, recording, unpacked
 from sabotage import SabotagedRoot, without_alert
 from saboteur import BREAKS
 
 from sevdrill.calls import CALLS
 from sevdrill.diagnostics import load
+from sevdrill.judge import Outcome, judge
 from sevdrill.kinds import Kinds
 from sevdrill.plan import checks_of
 from sevdrill.scenario import Scenario, scenario_model
+from sevdrill.severity import load_policy
 from sevdrill.timeline import Timeline
 
 SHORT, PATIENT = 15, 40
@@ -100,6 +103,21 @@ def sabotages(name: str, scenario: Scenario, *, messages: bool = False) -> Itera
             yield Sabotage(name, "invariant", f"untrue: {check.title}", plan, spoils=spoils)
 
 
+def idle_messages(name: str, scenario: Scenario) -> list[str]:
+    """Messages of the drill without which its recorded run passes all the same."""
+    if not recording(name).exists():
+        return []
+    policy = load_policy("sop-001")
+    with tempfile.TemporaryDirectory() as folder:
+        timeline = Timeline.load(unpacked(name, Path(folder)) / "timeline.jsonl")
+    run = Recorded(list(timeline.lines), scenario, policy)
+    return [
+        f"{name}: {what}"
+        for what, without, lines in run.unsaid()
+        if judge(Timeline(lines), without, policy).outcome is Outcome.PASSED
+    ]
+
+
 def without_recipe(name: str, scenario: Scenario) -> list[str]:
     """Checks that the matrix does not know how to make untrue on a stack."""
     return [f"{name}: {check.title}" for check in checks_of(scenario) if check.check not in BREAKS]
@@ -147,7 +165,7 @@ class Place:
                 yield
 
 
-def report(ran: list[Ran], unknown: list[str]) -> Iterator[str]:
+def report(ran: list[Ran], unknown: list[str], idle: list[str]) -> Iterator[str]:
     """The figures, as Markdown."""
     yield "| drill | sabotage | done | failed | invalid | aborted | passed |"
     yield "|---|---|---|---|---|---|---|"
@@ -171,10 +189,13 @@ def report(ran: list[Ran], unknown: list[str]) -> Iterator[str]:
         yield ""
         yield f"{title}: {len(found) or 'none'}"
         yield from (f"* {r.sabotage.drill}: {r.sabotage.what}: {r.outcome}: {r.reasons[:200]}" for r in found)
-    if unknown:
+    for title, names in (
+        ("Messages whose removal changes nothing, as the recordings show", idle),
+        ("Checks that nothing here makes untrue on a stack; the recordings show that they can break", unknown),
+    ):
         yield ""
-        yield f"Checks that nothing here makes untrue on a stack (recordings show that they can break): {len(unknown)}"
-        yield from (f"* {each}" for each in unknown)
+        yield f"{title}: {len(names) or 'none'}"
+        yield from (f"* {each}" for each in names)
 
 
 def main() -> int:
@@ -184,7 +205,9 @@ def main() -> int:
     parser.add_argument("--messages", action="store_true", help="leave out messages, too")
     parser.add_argument("--report", type=Path, default=PROJECT / "build" / "sabotage.md")
     options = parser.parse_args()
-    ran, unknown = [], []
+    ran: list[Ran] = []
+    unknown: list[str] = []
+    idle: list[str] = []
     with tempfile.TemporaryDirectory(prefix="sevdrill-sabotage-") as folder:
         place = Place((EmbeddedRoot if options.stack == "embedded" else SabotagedRoot)(Path(folder) / "place"))
         try:
@@ -194,6 +217,7 @@ def main() -> int:
                     print(f"{name}: is made by Python and has no recording; `make recordings` first", flush=True)
                     continue
                 unknown += without_recipe(name, scenario)
+                idle += idle_messages(name, scenario)
                 for sabotage in sabotages(name, scenario, messages=options.messages):
                     each = place.run(sabotage)
                     ran.append(each)
@@ -207,7 +231,7 @@ def main() -> int:
                         break
         finally:
             place.root.down()
-    text = "\n".join(report(ran, unknown)) + "\n"
+    text = "\n".join(report(ran, unknown, idle)) + "\n"
     options.report.parent.mkdir(exist_ok=True)
     options.report.write_text(text, encoding="utf-8")
     print(text)

@@ -180,6 +180,32 @@ class Recorded:
             yield f"{check.title}: it is never read", self.changed(unread)
             yield f"{check.title}: it cannot be read", self.changed(in_vain)
 
+    def unsaid(self) -> Iterator[tuple[str, Scenario, Lines]]:
+        """The run as it would have been had a message never been in the runbook: nothing else depends on one."""
+        for part in ("investigate", "respond", "close"):
+            steps = list(getattr(self.scenario, part))
+            for index, step in enumerate(steps):
+                if not step.is_message:
+                    continue
+                mine = [x for x in self.lines if isinstance(x, StepLine) and (x.part, x.index) == (part, index)]
+                begins, ends = min(x.t for x in mine), max(x.t for x in mine)
+
+                def gone(
+                    line: Line, part: str = part, index: int = index, begins: float = begins, ends: float = ends
+                ) -> Line | None:
+                    if isinstance(line, MessageLine) and begins <= line.t <= ends:
+                        return None
+                    if isinstance(line, StepLine) and line.part == part and line.index >= index:
+                        return None if line.index == index else line.model_copy(update={"index": line.index - 1})
+                    return line
+
+                kept = tuple(steps[:index] + steps[index + 1 :])
+                yield (
+                    f"{part} {index}: {step.title}",
+                    self.scenario.model_copy(update={part: kept}),
+                    self.changed(gone),
+                )
+
     # -- invariants ---------------------------------------------------------------------------------------------------
 
     def broken(self, index: int) -> tuple[str, Lines] | None:
