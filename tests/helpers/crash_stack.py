@@ -32,6 +32,8 @@ ASK = ("psql", "-U", "dba", "-d", "shop", "-XAtqc")
 """How the databases of the stack are asked, here and by sevdrill."""
 SESSIONS = (*ASK, "select application_name from pg_stat_activity where datname = 'shop' and pid <> pg_backend_pid()")
 
+COLUMNS = "select attname from pg_attribute where attrelid = 'orders'::regclass and attnum > 0 and not attisdropped"
+
 # A new kind joins the matrix by a line here; `test_every_kind_has_an_example` fails without it.
 EXAMPLES: dict[str, Example] = {
     "container.kill": Example({"service": "kill"}),
@@ -52,6 +54,7 @@ EXAMPLES: dict[str, Example] = {
     ),
     "change.deploy": Example({"service": "release", "release": "1.1"}),
     "change.config": Example({"service": "config", "set": {"MODE": "wrong"}}),
+    "change.migration": Example({"service": "migration", "migration": "two"}, sees=(*ASK, COLUMNS)),
     "database.lock": Example({"service": "lock", "table": "orders"}, sees=SESSIONS),
     # A service that says that it leaks, and a database that has no session of it: the undo looks at both.
     "database.connections-exhausted": Example({"service": "pool", "database": "lock"}),
@@ -63,10 +66,14 @@ EXAMPLES: dict[str, Example] = {
 
 PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close", "timeout", "down")
 """Services behind a proxy."""
-DATABASES = ("lock",)
+DATABASES = ("lock", "migration")
 """Services that are a PostgreSQL: the staging system's own, with nothing but its table of orders."""
 ADMIN = ("rate-limit", "circuit-break", "switch-key", "throttle", "flag", "pool")
 """Services with an operators' API."""
+FILES = (
+    "echo 'alter table orders add column two text' >/tmp/two.up.sql; "
+    "echo 'alter table orders drop column two' >/tmp/two.down.sql; exec sleep 3600"
+)
 DATABASE = {
     "image": f"{IMAGES}-db",
     "stop_grace_period": "1s",
@@ -103,6 +110,7 @@ def compose(image: str) -> str:
         "proxies": {name: [8080, 8081] for name in PROXIED} | {"big": [8080]},
         "admin": {name: f"http://{name}:8080/settings" for name in ADMIN},
         "databases": dict.fromkeys(DATABASES, ASK),
+        "migrations": {"migration": {"service": "files", "folder": "/tmp"}},
         "releases": {"release": {"1.0": f"{image}:1.0", "1.1": f"{image}:1.1"}},
     }
     services: dict[str, Any] = {
@@ -113,6 +121,7 @@ def compose(image: str) -> str:
         **{name: {**sleep, **two} for name in ("kill", "stop", "pause", "release")},
         **{name: dict(sleep) for name in PROXIED},
         **dict.fromkeys(DATABASES, DATABASE),
+        "files": {**sleep, "command": ["sh", "-c", FILES]},
         "config": {**sleep, **two, "environment": {"MODE": "right", "PASSWORD": "not $$changed"}},
         "partition": {**sleep, "networks": {"one": {"aliases": ["first", "second"]}, "two": {}}},
         "disk": {**sleep, "command": ["sh", "-c", "mkdir -p /data/tmp; exec sleep 3600"], "volumes": ["disk:/data"]},

@@ -6,6 +6,7 @@ from sevdrill.actions.base import Action
 from sevdrill.actions.database import RefreshPool, TerminateQueries
 from sevdrill.actions.disk import FreeDisk
 from sevdrill.actions.lifecycle import Restart, Start
+from sevdrill.actions.migration import MigrateDown
 from sevdrill.actions.network import RestoreNetwork
 from sevdrill.actions.people import Announce, Declare
 from sevdrill.actions.release import ConfigRollback, Rollback
@@ -30,6 +31,7 @@ ACTIONS: tuple[type[Action], ...] = (
     FreeDisk,
     TerminateQueries,
     RefreshPool,
+    MigrateDown,
     Heal,
     Revert,
 )

@@ -6,6 +6,7 @@ from sevdrill.faults.base import Fault, State
 from sevdrill.faults.change import ChangeConfig, ChangeDeploy
 from sevdrill.faults.container import ContainerKill, ContainerPause, ContainerStop
 from sevdrill.faults.database import ConnectionsExhausted, DatabaseLock
+from sevdrill.faults.migration import ChangeMigration
 from sevdrill.faults.network import (
     NetworkBandwidth,
     NetworkDown,
@@ -39,6 +40,7 @@ FAULTS: tuple[type[Fault], ...] = (
     DiskFill,
     ChangeDeploy,
     ChangeConfig,
+    ChangeMigration,
     DatabaseLock,
     ConnectionsExhausted,
 )
