@@ -22,6 +22,7 @@ def without(step: str) -> tuple[str, str]:
         # Each alone is not enough.
         ("database-connections-exhausted.yml", "terminate-queries"),
         ("database-connections-exhausted.yml", "refresh-pool"),
+        ("bad-migration-rollback.yml", "migrate-down"),
     ],
 )
 def test_without_its_step_nothing_recovers(whole_stack: EmbeddedRoot, name: str, step: str) -> None:
@@ -44,3 +45,9 @@ def test_a_fault_that_does_nothing_is_invalid(whole_stack: EmbeddedRoot, name: s
     result = whole_stack.run(whole_stack.drill(name), sabotage="no-op")
     assert result.outcome == "invalid", result.output
     assert "the fault had no effect" in result.reasons
+
+
+def test_a_way_back_that_loses_orders_is_noticed(whole_stack: EmbeddedRoot) -> None:
+    result = whole_stack.run(whole_stack.drill("bad-migration-rollback.yml", ("order_limits", "order_limits_lossy")))
+    assert result.outcome == "failed", result.output
+    assert "acknowledged writes are lost" in result.reasons

@@ -32,6 +32,8 @@ ASK = ("psql", "-U", "dba", "-d", "shop", "-XAtqc")
 SESSIONS = (*ASK, "select application_name from pg_stat_activity where datname = 'shop' and pid <> pg_backend_pid()")
 HOGS = ("sh", "-c", "grep -lsF SEVDRILL_HOG= /proc/[0-9]*/environ | grep -c .; :")
 
+COLUMNS = "select attname from pg_attribute where attrelid = 'orders'::regclass and attnum > 0 and not attisdropped"
+
 # A new kind joins the matrix by a line here; `test_every_kind_has_an_example` fails without it.
 EXAMPLES: dict[str, Example] = {
     "container.kill": Example({"service": "kill"}),
@@ -62,6 +64,7 @@ EXAMPLES: dict[str, Example] = {
     "resource.memory-hog": Example({"service": "memory-hog", "memory": "2MiB"}, sees=HOGS),
     "change.deploy": Example({"service": "release", "release": "1.1"}),
     "change.config": Example({"service": "config", "set": {"MODE": "wrong"}}),
+    "change.migration": Example({"service": "migration", "migration": "two"}, sees=(*ASK, COLUMNS)),
     "database.lock": Example({"service": "lock", "table": "orders"}, sees=SESSIONS),
     "change.setting": Example({"service": "setting", "setting": "flag.search", "value": "off"}),
     # A service that says that it leaks, and a database that has no session of it: the undo looks at both.
@@ -80,13 +83,17 @@ PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close"
 """Services behind a proxy."""
 ALONE = ("crash-loop", "cpu-limit", "memory-limit", "cpu-hog", "memory-hog", "scale")
 """Services of one replica that nobody talks to."""
-DATABASES = ("lock",)
+DATABASES = ("lock", "migration")
 """Services that are a PostgreSQL: the staging system's own, with nothing but its table of orders."""
 ADMIN = (
     *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap", "setting", "pool"),
     *("circuit-break", "switch-key", "throttle", "flag", "maintenance", "rotate"),
 )
 """Services with an operators' API."""
+FILES = (
+    "echo 'alter table orders add column two text' >/tmp/two.up.sql; "
+    "echo 'alter table orders drop column two' >/tmp/two.down.sql; exec sleep 3600"
+)
 DATABASE = {
     "image": f"{IMAGES}-db",
     "stop_grace_period": "1s",
@@ -124,6 +131,7 @@ def compose(image: str) -> str:
         "proxies": {name: [8080, 8081] for name in PROXIED} | {"big": [8080]},
         "admin": {name: f"http://{name}:8080/settings" for name in ADMIN},
         "databases": dict.fromkeys(DATABASES, ASK),
+        "migrations": {"migration": {"service": "files", "folder": "/tmp"}},
         "releases": {"release": {"1.0": f"{image}:1.0", "1.1": f"{image}:1.1"}},
     }
     services: dict[str, Any] = {
@@ -134,6 +142,7 @@ def compose(image: str) -> str:
         **{name: {**sleep, **two} for name in ("kill", "stop", "pause", "release")},
         **{name: dict(sleep) for name in (*PROXIED, *ALONE)},
         **dict.fromkeys(DATABASES, DATABASE),
+        "files": {**sleep, "command": ["sh", "-c", FILES]},
         "config": {**sleep, **two, "environment": {"MODE": "right", "PASSWORD": "not $$changed"}},
         "config-set": {**sleep, "environment": {"MODE": "right"}},
         "partition": {**sleep, "networks": {"one": {"aliases": ["first", "second"]}, "two": {}}},

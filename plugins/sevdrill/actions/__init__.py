@@ -8,6 +8,7 @@ from sevdrill.actions.config import ConfigSet
 from sevdrill.actions.database import RefreshPool, TerminateQueries
 from sevdrill.actions.disk import FreeDisk
 from sevdrill.actions.lifecycle import Restart, Start
+from sevdrill.actions.migration import MigrateDown
 from sevdrill.actions.network import RestoreNetwork
 from sevdrill.actions.people import Announce, Declare, Escalate
 from sevdrill.actions.release import ConfigRollback, Rollback
@@ -43,6 +44,7 @@ ACTIONS: tuple[type[Action], ...] = (
     Run,
     WaitFor,
     RefreshPool,
+    MigrateDown,
     Heal,
     Revert,
 )
