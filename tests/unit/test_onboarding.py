@@ -52,8 +52,7 @@ def test_the_track_says_what_is_next_and_why_and_leading_waits_three_months() ->
     lessons = [Lesson(JOINED, JOIN, "began")]
     first = "\n".join(track_lines(track, "ann", lessons, JOIN.date()))
     assert "next: sevdrill onboard ann read\nwhy: whoever does not know the rules" in first
-    for step in ("read", "shadow"):
-        lessons.append(Lesson(step, JOIN, f"{step} it"))
+    lessons += [Lesson(step, JOIN, f"{step} it") for step in ("read", "shadow")]
     lessons.append(Lesson("participate", JOIN, "did nothing", done=False))
     assert "next: sevdrill onboard ann participate" in "\n".join(track_lines(track, "ann", lessons, JOIN.date()))
     lessons.append(Lesson("participate", JOIN, "Database down: passed, with 2 hints", hints=2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sevdrill.checks.alerts import AlertResolved, NotPaged, PagedOnce
 from sevdrill.checks.base import Check, Finding, Result
+from sevdrill.checks.communication import Announced, UpdateCadence
 from sevdrill.checks.delivery import AlertedBeforeEffect, Delivered
 from sevdrill.checks.writes import NoDuplicateWrites, NoLostWrites
 
@@ -17,4 +18,6 @@ CHECKS: tuple[type[Check], ...] = (
     NotPaged,
     Delivered,
     AlertedBeforeEffect,
+    Announced,
+    UpdateCadence,
 )
