@@ -300,8 +300,7 @@ class _Judge:
         if not read.ok:
             return Finding(Result.UNKNOWN, read.why)
         try:
-            targets = targets_of(self.scenario, self.policy)
-            return check.judge_by(read.data, self.timeline, self.policy, targets, self.scenario.severity)
+            return check.judge_by(read.data, self.timeline, self.policy)
         except Exception as error:  # whatever was read, and whoever wrote the check: then nothing is known
             return Finding(Result.UNKNOWN, f"what was read cannot be judged: {type(error).__name__}: {error}")
 

@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +109,7 @@ class LoadGenerator:
         self._users, self._spawn_rate, self._limit = users, spawn_rate, limit
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: deque[_Request] = deque()
+        self._totals: defaultdict[str, Counter[bool]] = defaultdict(Counter)
         self._read_to = 0
         self._lock = threading.Lock()
         self._stopped = False
@@ -167,8 +168,9 @@ class LoadGenerator:
             whole = data.rfind(b"\n") + 1
             self._read_to += whole
             for line in data[:whole].splitlines():
-                end, took, ok = json.loads(line)
+                end, took, ok, *name = json.loads(line)
                 self._requests.append(_Request(end, took, ok))
+                self._totals[name[0] if name else ""][ok] += 1
         return self._requests
 
     def window(self, over: float) -> LoadWindow:
@@ -188,6 +190,12 @@ class LoadGenerator:
         times = sorted(r.took for r in inside)
         p95 = times[min(len(times) - 1, int(len(times) * 0.95))] if times else None
         return LoadWindow(len(inside), sum(1 for r in inside if not r.ok), p95)
+
+    def failures(self) -> dict[str, tuple[int, int]]:
+        """Requests so far and how many failed, by the name that the locustfile gives them, or their path."""
+        with self._lock:
+            self._read()
+            return {name: (total.total(), total[False]) for name, total in self._totals.items()}
 
     def ledger(self, name: str) -> Ledger:
         """What was noted so far; a torn last line, as a killed generator leaves it, is left out."""

@@ -25,10 +25,9 @@ def main() -> int:
     requests = (Path(os.environ[FOLDER_VARIABLE]) / REQUESTS).open("a", encoding="utf-8")
     runner = os.getppid()
 
-    def note(response_time: float, exception: BaseException | None, **_: Any) -> None:
-        requests.write(
-            json.dumps([round(time.monotonic(), 6), round(response_time / 1000, 6), exception is None]) + "\n"
-        )
+    def note(name: str, response_time: float, exception: BaseException | None, **_: Any) -> None:
+        line = [round(time.monotonic(), 6), round(response_time / 1000, 6), exception is None, name]
+        requests.write(json.dumps(line) + "\n")
         requests.flush()
 
     def follow_runner() -> None:

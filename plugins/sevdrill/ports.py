@@ -19,6 +19,7 @@ __all__ = [
     "Admin",
     "Alert",
     "Approvals",
+    "CrashLoop",
     "Endpoints",
     "Environment",
     "Escalations",
@@ -27,9 +28,12 @@ __all__ = [
     "ExecResult",
     "Files",
     "FoundFile",
+    "Hogs",
     "Ledger",
     "Ledgers",
     "Lifecycle",
+    "Limit",
+    "Limits",
     "Load",
     "LoadWindow",
     "Membership",
@@ -43,6 +47,7 @@ __all__ = [
     "Reading",
     "Release",
     "Replica",
+    "Scale",
     "Space",
     "Undos",
 ]
@@ -96,6 +101,72 @@ class Lifecycle(Protocol):
 
     def unpause(self, service: str, replicas: Sequence[str]) -> None:
         """Let paused replicas go on; one that is not paused is left alone."""
+
+
+class CrashLoop(Protocol):
+    """Let a service die at each of its starts, and be started again each time, as whoever runs services does."""
+
+    def begin(self, service: str) -> None:
+        """End every replica as a crash would, and from now on at each of its starts; again and again if need be."""
+
+    def end(self, service: str) -> None:
+        """Let every replica start and live again, and start it; one that does not crash is only started."""
+
+    def deaths(self, service: str) -> dict[str, int | None]:
+        """How often each replica died at a start since it was made to; None for one that was not, by replica name."""
+
+
+class Scale(Protocol):
+    """Give a service more replicas, or fewer."""
+
+    def scale(self, service: str, replicas: int) -> None:
+        """Have so many replicas run, which need not be ready yet; again and again if need be.
+
+        Raises:
+            StackError: the service cannot have so many, or they could not be started or removed.
+        """
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How much a replica may use; None is as much as there is."""
+
+    cpus: float | None = None
+    """Processors, as a number: 0.5 is half of one."""
+    memory: int | None = None
+    """Bytes."""
+    swap: int | None = None
+    """Bytes of memory and swap together; None as well where that is not counted."""
+
+
+class Limits(Protocol):
+    """What the replicas of a service may use of the machine, changed while they run."""
+
+    def limits(self, service: str) -> dict[str, Limit]:
+        """The limits in effect now, by replica name."""
+
+    def limit(self, service: str, replica: str, limit: Limit) -> None:
+        """Put these limits into effect on one replica, in place of those that it has.
+
+        Raises:
+            StackError: it cannot have them; the text says why, such as that it uses more already.
+        """
+
+
+class Hogs(Protocol):
+    """Processes beside a service's own, within the same bounds, that use up what it needs."""
+
+    def start(self, service: str, name: str, *, processors: int, memory: int, most: float) -> None:
+        """Start hogs of this name in every running replica: each keeps ``processors`` busy, and ``memory`` bytes.
+
+        They end by themselves after ``most`` seconds.
+        """
+
+    def running(self, service: str, name: str) -> dict[str, bool]:
+        """Whether a hog of this name is in each running replica, by replica name."""
+
+    def end(self, service: str, name: str) -> None:
+        """End every hog of this name; none is no error."""
 
 
 @dataclass(frozen=True)
@@ -315,6 +386,9 @@ class Load(Protocol):
 
     def window(self, over: float) -> LoadWindow:
         """Requests that ended in the last ``over`` seconds."""
+
+    def failures(self) -> dict[str, tuple[int, int]]:
+        """Requests so far, and how many of them failed, by what they ask for."""
 
     def ledger(self, name: str) -> Ledger:
         """What the load generator noted under this name so far."""

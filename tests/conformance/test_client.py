@@ -57,9 +57,9 @@ def test_latency_comes_and_goes(client):
     assert trip()[1] >= 0.2
     client.remove_toxic("echo", "lat")
     client.remove_toxic("echo", "lat")
-    data, took = trip()
-    assert data == b"x"
-    assert took < 0.15
+    trips = [trip() for _ in range(10)]
+    assert {data for data, _ in trips} == {b"x"}
+    assert min(took for _, took in trips) < 0.15  # a busy machine is slow by itself, but not each time
 
 
 def test_removing_latency_leaves_the_other_toxics(client):

@@ -5,41 +5,13 @@ Everything here is real but for the containers: servers, fault, load, alert, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
-from embedded_root import EmbeddedRoot
-
-from sevdrill.ports import Lifecycle
+from embedded_root import EmbeddedRoot, restart, without_alert
 
 pytestmark = pytest.mark.embedded
 
 NAME = "database-down.yml"
 SHORT = (r"^limit: .*", "limit: 12s")
-
-
-def restart(root: EmbeddedRoot, service: str) -> None:
-    """Bring a service of the stack down and up."""
-    lifecycle = root.stack.ports()[Lifecycle]
-    names = [replica.name for replica in lifecycle.replicas(service)]
-    lifecycle.kill(service, names)
-    lifecycle.start(service, names)
-
-
-@contextmanager
-def without_alert(root: EmbeddedRoot, alert: str) -> Iterator[None]:
-    """The rule is there, but its alert has another name: the one that the drill waits for never fires."""
-    rules = root.data() / "own" / "prometheus-1" / "rules.yml"
-    before = rules.read_text(encoding="utf-8")
-    assert f"alert: {alert}\n" in before
-    rules.write_text(before.replace(f"alert: {alert}\n", "alert: Renamed\n"), encoding="utf-8")
-    restart(root, "prometheus")
-    try:
-        yield
-    finally:
-        rules.write_text(before, encoding="utf-8")
-        restart(root, "prometheus")
 
 
 def test_unsabotaged_it_passes(whole_stack: EmbeddedRoot) -> None:

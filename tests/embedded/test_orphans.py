@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -39,9 +38,7 @@ def test_a_runner_that_is_killed_takes_everything_with_it(place: SmallPlace, pha
     process = in_phase(place, phase)
     assert len(place.left()) > 5
     process.kill()
-    died = time.monotonic()
     wait_for(lambda: place.left() == [], f"nothing to be left: {place.left()}", AT_ONCE)
-    assert time.monotonic() - died < AT_ONCE
     process.communicate()
     # The watchdog finds nothing to heal: what was broken is gone, and everything with it.
     wait_for(lambda: place.journals() == [], "the watchdog to close the journal", 20)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+from drill_root import IMAGES
 
 __all__ = ["EXAMPLES", "Example", "compose", "look"]
 
@@ -26,6 +27,10 @@ class Example:
     sees: tuple[str, ...] = ()
     """A command whose output in the service's containers shows it, where the engine's own description does not."""
 
+
+ASK = ("psql", "-U", "dba", "-d", "shop", "-XAtqc")
+"""How the databases of the stack are asked, here and by sevdrill."""
+SESSIONS = (*ASK, "select application_name from pg_stat_activity where datname = 'shop' and pid <> pg_backend_pid()")
 
 # A new kind joins the matrix by a line here; `test_every_kind_has_an_example` fails without it.
 EXAMPLES: dict[str, Example] = {
@@ -42,30 +47,51 @@ EXAMPLES: dict[str, Example] = {
     "network.down": Example({"service": "down"}),
     "network.partition": Example({"service": "partition"}),
     "provider.rate-limit": Example({"service": "rate-limit", "key": "main", "rate": "1/s"}),
+    "provider.refuse-key": Example({"service": "refuse-key", "key": "main"}),
+    "provider.respond-with-status": Example({"service": "answers", "status": 503}),
+    "provider.slow": Example({"service": "slow", "delay": "800ms"}),
+    "provider.lose-answers": Example({"service": "lose", "share": "50%"}),
+    "provider.flap": Example({"service": "flap"}),
     "resource.disk-fill": Example(
         {"service": "disk", "folder": "/data/tmp", "leave": "1MiB"}, sees=("find", "/data", "-printf", "%p %s\\n")
     ),
     "change.deploy": Example({"service": "release", "release": "1.1"}),
     "change.config": Example({"service": "config", "set": {"MODE": "wrong"}}),
+    "database.lock": Example({"service": "lock", "table": "orders"}, sees=SESSIONS),
+    "change.setting": Example({"service": "setting", "setting": "flag.search", "value": "off"}),
     "circuit-break": Example({"service": "circuit-break", "dependency": "provider"}),
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
     "flag": Example({"service": "flag", "flag": "search"}),
+    "rotate-secret": Example({"service": "rotate", "secret": "session"}),
 }
 
 PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close", "timeout", "down")
 """Services behind a proxy."""
+DATABASES = ("lock",)
+"""Services that are a PostgreSQL: the staging system's own, with nothing but its table of orders."""
 ADMIN = ("rate-limit", "circuit-break", "switch-key", "throttle", "flag")
+ADMIN = (
+    *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap"),
+    *("circuit-break", "switch-key", "throttle", "flag", "rotate"),
+)
+ADMIN = ("rate-limit", "setting", "circuit-break", "switch-key", "throttle", "flag")
 """Services with an operators' API."""
+DATABASE = {
+    "image": f"{IMAGES}-db",
+    "stop_grace_period": "1s",
+    "environment": {"POSTGRES_PASSWORD": "staging"},
+    "healthcheck": {"test": ["CMD", "pg_isready", "-q", "-U", "shop", "-d", "shop"], "interval": "1s"},
+}
 SERVER = r"""
 %v = ("limit.main", "unlimited", "breaker.provider", "closed", "key.provider", "main", "throttle.chat", "off",
-      "flag.search", "on");
+      "flag.search", "on", "revoked.main", "no", "answers.all", "ok", "secret.session", "as started");
 $s = IO::Socket::INET->new(LocalPort => 8080, Listen => 50, ReuseAddr => 1) or die;
 while ($c = $s->accept) {
   $first = <$c>; $n = 0;
   while (<$c>) { last if /^\r?$/; $n = $1 if /^content-length: (\d+)/i }
   $body = ""; read $c, $body, $n if $n;
-  $v{$1} = $2 if $first =~ /^PUT/ and $body =~ /"name": ?"([^"]*)", ?"value": ?"([^"]*)"/;
+  $v{$1} = $2 ne "" ? $2 : "as started" if $first =~ /^PUT/ and $body =~ /"name": ?"([^"]*)", ?"value": ?"([^"]*)"/;
   $out = join(",", map { qq("$_": "$v{$_}") } sort keys %v);
   print $c "HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{$out}"; close $c;
 }
@@ -86,6 +112,7 @@ def compose(image: str) -> str:
         "target": "staging",
         "proxies": {name: [8080, 8081] for name in PROXIED} | {"big": [8080]},
         "admin": {name: f"http://{name}:8080/settings" for name in ADMIN},
+        "databases": dict.fromkeys(DATABASES, ASK),
         "releases": {"release": {"1.0": f"{image}:1.0", "1.1": f"{image}:1.1"}},
     }
     services: dict[str, Any] = {
@@ -95,6 +122,7 @@ def compose(image: str) -> str:
         **{name: {**serve, "expose": ["8080"]} for name in ADMIN},
         **{name: {**sleep, **two} for name in ("kill", "stop", "pause", "release")},
         **{name: dict(sleep) for name in PROXIED},
+        **dict.fromkeys(DATABASES, DATABASE),
         "config": {**sleep, **two, "environment": {"MODE": "right", "PASSWORD": "not $$changed"}},
         "partition": {**sleep, "networks": {"one": {"aliases": ["first", "second"]}, "two": {}}},
         "disk": {**sleep, "command": ["sh", "-c", "mkdir -p /data/tmp; exec sleep 3600"], "volumes": ["disk:/data"]},

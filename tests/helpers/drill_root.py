@@ -93,7 +93,7 @@ class DrillRoot:
         (folder / "drills").mkdir(parents=True)
         (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
         files = json.dumps([str(PROJECT / "docker-compose.drill.yml")])
-        ini = ["[tool.pytest]", "strict = true", 'addopts = ["-p", "no:cacheprovider"]', 'drill_patience = "15s"']
+        ini = ["[tool.pytest]", "strict = true", 'addopts = ["-p", "no:cacheprovider"]', 'drill_patience = "30s"']
         text = "\n".join([*ini, f"drill_stack = {files}", ""])
         (folder / "pyproject.toml").write_text(text, encoding="utf-8")
 
@@ -107,6 +107,9 @@ class DrillRoot:
             (r"limit: \dm", "limit: 60s"),
             (r"targets: \{.*\}", "targets: {}"),
         ]
+        if name != "provider-slow.yml":
+            # A busy machine makes users wait, and that is not what these drills are about.
+            quicker.append((r"p95: \{below: 500ms\}", "p95: {below: 2s}"))
         for pattern, replacement in [*quicker, *changes]:
             text, count = re.subn(pattern, replacement, text, flags=re.MULTILINE)
             assert count or (pattern, replacement) in quicker, f"{name} has no {pattern}"
@@ -181,8 +184,12 @@ class DrillRoot:
         return self.running("db") == [f"{IMAGES}-db"] and self.running("app") == [f"{IMAGES}-app:1.0.0"] * 2
 
 
+BUSY = 3
+"""How many times slower than promised anything may be, as these machines are shared."""
+
+
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + BUSY * seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for: {what}"
         time.sleep(0.1)

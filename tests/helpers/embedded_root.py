@@ -7,12 +7,15 @@ import os
 import secrets
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from drill_root import PROJECT, DrillRoot, Result, run_folders
 
 from sevdrill.clock import SystemClock
+from sevdrill.ports import Lifecycle
 from sevdrill.stacks.embedded.stack import EmbeddedStack
 
 # Of Alertmanager, `watch` has what is asked here: it holds the heartbeat, and an alert while web does not answer.
@@ -132,7 +135,7 @@ class SmallPlace:
         (folder / "web.py").write_text(WEB)
         (folder / "watch.py").write_text(WATCH)
         (folder / "conftest.py").write_text(CONFTEST)
-        ini = ["[tool.pytest]", "strict = true", 'addopts = ["-p", "no:cacheprovider"]', 'drill_patience = "3s"']
+        ini = ["[tool.pytest]", "strict = true", 'addopts = ["-p", "no:cacheprovider"]', 'drill_patience = "15s"']
         ini += ['drill_blast_radius = "replicas=100%"']
         ini += ['drill_stack = ["docker-compose.yml"]', 'drill_stack_kind = "embedded"', ""]
         (folder / "pyproject.toml").write_text("\n".join(ini))
@@ -205,3 +208,26 @@ class EmbeddedRoot(DrillRoot):
         file = self.folder / ".sevdrill" / "stacks" / self.project / "embedded.json"
         document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return Path(document["folder"])
+
+
+def restart(root: EmbeddedRoot, service: str) -> None:
+    """Bring a service of the stack down and up."""
+    lifecycle = root.stack.ports()[Lifecycle]
+    names = [replica.name for replica in lifecycle.replicas(service)]
+    lifecycle.kill(service, names)
+    lifecycle.start(service, names)
+
+
+@contextmanager
+def without_alert(root: EmbeddedRoot, alert: str) -> Iterator[None]:
+    """The rule is there, but its alert has another name: the one that the drill waits for never fires."""
+    rules = root.data() / "own" / "prometheus-1" / "rules.yml"
+    before = rules.read_text(encoding="utf-8")
+    assert f"alert: {alert}\n" in before
+    rules.write_text(before.replace(f"alert: {alert}\n", "alert: Renamed\n"), encoding="utf-8")
+    restart(root, "prometheus")
+    try:
+        yield
+    finally:
+        rules.write_text(before, encoding="utf-8")
+        restart(root, "prometheus")

@@ -38,7 +38,7 @@ DRILL: dict[str, Any] = {
     "verify": [{"check": "no_lost_writes", "ledger": "orders", "within": "100ms"}, {"check": "paged_once"}],
     "limit": "6s",
 }
-QUICK = Settings(patience=1.0, effect=0.5, poll=0.02, recovery=0.5)
+QUICK = Settings(patience=3.0, effect=1.0, poll=0.02, recovery=1.0)
 
 
 class Run:

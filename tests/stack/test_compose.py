@@ -211,9 +211,14 @@ def test_latency_is_felt_and_goes(stack):
     proxies.remove_toxic("db", "lat")
     assert proxies.toxics("db") == {"5432": ["cut"]}
     proxies.remove_toxic("db", "cut")
-    began = time.monotonic()
-    ask(url)
-    assert time.monotonic() - began < 0.25
+
+    def took():
+        began = time.monotonic()
+        ask(url)
+        return time.monotonic() - began
+
+    # A busy machine may be slow by itself, but not each time.
+    assert wait_until(lambda: took() < 0.3, within=20)
     with pytest.raises(Unsupported, match=r"proxies: \{web: \[\]\}"):
         proxies.toxics("web")
     with pytest.raises(StackError, match="whole number"):

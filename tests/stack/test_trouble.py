@@ -106,7 +106,7 @@ class Place:
         (folder / "drills").mkdir()
         (folder / "drills" / "web-down.yml").write_text(DRILL)
         (folder / "conftest.py").write_text(CONFTEST)
-        ini = ["[tool.pytest]", "strict = true", 'addopts = ["-p", "no:cacheprovider"]', 'drill_patience = "3s"']
+        ini = ["[tool.pytest]", "strict = true", 'addopts = ["-p", "no:cacheprovider"]', 'drill_patience = "15s"']
         (folder / "pyproject.toml").write_text("\n".join([*ini, 'drill_stack = ["docker-compose.yml"]', ""]))
 
     def compose(self, text: str) -> None:

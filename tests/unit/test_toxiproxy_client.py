@@ -87,7 +87,7 @@ def test_a_wedged_server_is_noticed_in_time():
         began = time.monotonic()
         with pytest.raises(ToxiproxyWedged, match=r"no answer within 0\.2 s"):
             client.proxies()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10  # it would answer after twenty seconds
     with (
         server(lambda *_: (503, b"<html>Service Unavailable</html>", 0)) as (client, _),
         pytest.raises(ToxiproxyWedged),

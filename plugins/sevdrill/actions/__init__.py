@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from sevdrill.actions.asking import Http, Run, WaitFor
 from sevdrill.actions.base import Action
+from sevdrill.actions.database import TerminateQueries
 from sevdrill.actions.disk import FreeDisk
 from sevdrill.actions.lifecycle import Restart, Start
 from sevdrill.actions.network import RestoreNetwork
 from sevdrill.actions.people import Announce, Declare, Escalate
 from sevdrill.actions.release import ConfigRollback, Rollback
 from sevdrill.actions.reverting import RevertingAction
+from sevdrill.actions.scale import Scale
+from sevdrill.actions.secrets import RotateSecret
 from sevdrill.actions.settings import CircuitBreak, Flag, SwitchKey, Throttle
 from sevdrill.actions.undoing import Heal, Revert
 
@@ -23,11 +27,17 @@ ACTIONS: tuple[type[Action], ...] = (
     Rollback,
     ConfigRollback,
     RestoreNetwork,
+    Scale,
     CircuitBreak,
     SwitchKey,
     Throttle,
     Flag,
+    RotateSecret,
     FreeDisk,
+    TerminateQueries,
+    Http,
+    Run,
+    WaitFor,
     Heal,
     Revert,
 )

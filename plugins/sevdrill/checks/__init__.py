@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from sevdrill.checks.access import Refused
 from sevdrill.checks.alerts import AlertResolved, NotPaged, PagedOnce
 from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.checks.communication import Announced, UpdateCadence
 from sevdrill.checks.delivery import AlertedBeforeEffect, Delivered
+from sevdrill.checks.triage import DecisionMatchesRules, SeverityMatchesImpact
 from sevdrill.checks.writes import NoDuplicateWrites, NoLostWrites
 
 __all__ = ["CHECKS", "Check", "Finding", "Result"]
@@ -20,4 +22,7 @@ CHECKS: tuple[type[Check], ...] = (
     AlertedBeforeEffect,
     Announced,
     UpdateCadence,
+    Refused,
+    SeverityMatchesImpact,
+    DecisionMatchesRules,
 )

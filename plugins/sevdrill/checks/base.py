@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
 from sevdrill.model import Model, Record
 from sevdrill.ports import Ports
-from sevdrill.severity import Policy, Target
+from sevdrill.severity import Policy
 from sevdrill.timeline import Timeline
 from sevdrill.units import Duration
 
@@ -61,8 +60,6 @@ class Check(Model):
     def judge(self, data: Record, timeline: Timeline) -> Finding:
         """Judge what was read: pure, so that an old run can be judged again."""
 
-    def judge_by(
-        self, data: Record, timeline: Timeline, policy: Policy, targets: Mapping[str, Target], severity: str
-    ) -> Finding:
-        """Judge what was read by a policy; the same as `judge` for a check that no SOP rules. Pure as well."""
+    def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding:
+        """As `judge`, for a check that asks what the SOP says; others need not know it."""
         return self.judge(data, timeline)

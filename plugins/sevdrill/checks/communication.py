@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import ClassVar, Literal, get_args
 
@@ -11,7 +10,7 @@ from pydantic import Field
 from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.model import Record
 from sevdrill.ports import Ports
-from sevdrill.severity import Policy, Target
+from sevdrill.severity import Policy
 from sevdrill.sop import Status
 from sevdrill.timeline import MarkLine, MessageLine, PhaseLine, Timeline
 from sevdrill.units import Duration
@@ -27,6 +26,15 @@ def _messages(timeline: Timeline) -> list[MessageLine]:
     """What was said of the incident since the injection; what only brings somebody in is no news of it."""
     since = _injected(timeline)
     return [m for m in timeline.of(MessageLine) if m.t >= since and m.status in (*get_args(Status), "declared")]
+
+
+def _limit(timeline: Timeline, policy: Policy, key: str) -> Duration | None:
+    """The drill's own limit, or else the policy's; None where nothing binds."""
+    own = (timeline.run.scenario.get("targets") or {}).get(key)
+    if own is not None:
+        return Duration.parse(own)
+    target = policy.targets(timeline.run.severity).get(key)
+    return target.limit if target is not None else None
 
 
 class _Communication(Check):
@@ -55,11 +63,10 @@ class Announced(_Communication):
         what = f" ({self.status})" if self.status else ""
         return f"told{what}: {', '.join(self.to) or 'everybody whom the SOP names'}"
 
-    def judge_by(
-        self, data: Record, timeline: Timeline, policy: Policy, targets: Mapping[str, Target], severity: str
-    ) -> Finding:
+    def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding:
+        severity = timeline.run.severity
         wanted = self.to or tuple(tell.who for tell in policy.level(severity).tell)
-        limit = self.by if self.by is not None else targets["announce"].limit if "announce" in targets else None
+        limit = self.by if self.by is not None else _limit(timeline, policy, "announce")
         since, first = _injected(timeline), dict[str, float]()
         for message in _messages(timeline):
             if self.status in (None, message.status):
@@ -88,12 +95,10 @@ class UpdateCadence(_Communication):
     def title(self) -> str:
         return f"updates{f' to {self.to}' if self.to else ''} in time"
 
-    def judge_by(
-        self, data: Record, timeline: Timeline, policy: Policy, targets: Mapping[str, Target], severity: str
-    ) -> Finding:
-        limit = self.every if self.every is not None else targets["update"].limit if "update" in targets else None
+    def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding:
+        limit = self.every if self.every is not None else _limit(timeline, policy, "update")
         if limit is None:
-            return Finding(Result.HOLDS, f"{policy.cite} promises no updates for {severity}")
+            return Finding(Result.HOLDS, f"{policy.cite} promises no updates for {timeline.run.severity}")
         told = [m for m in _messages(timeline) if m.status != "declared" and self.to in ("", m.to)]
         if not told:
             return Finding(Result.BROKEN, "nobody was told anything")

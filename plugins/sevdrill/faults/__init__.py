@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from sevdrill.faults.base import Fault, State
-from sevdrill.faults.change import ChangeConfig, ChangeDeploy
-from sevdrill.faults.container import ContainerKill, ContainerPause, ContainerStop
+from sevdrill.faults.change import ChangeConfig, ChangeDeploy, ChangeSetting
+from sevdrill.faults.container import ContainerCrashLoop, ContainerKill, ContainerPause, ContainerStop
+from sevdrill.faults.database import DatabaseLock
+from sevdrill.faults.limits import CpuLimit, MemoryLimit
 from sevdrill.faults.network import (
     NetworkBandwidth,
     NetworkDown,
@@ -16,8 +18,15 @@ from sevdrill.faults.network import (
     NetworkTimeout,
 )
 from sevdrill.faults.partition import NetworkPartition
-from sevdrill.faults.provider import ProviderRateLimit
-from sevdrill.faults.resource import DiskFill
+from sevdrill.faults.provider import (
+    ProviderFlap,
+    ProviderLoseAnswers,
+    ProviderRateLimit,
+    ProviderRefuseKey,
+    ProviderRespondWithStatus,
+    ProviderSlow,
+)
+from sevdrill.faults.resource import CpuHog, DiskFill, MemoryHog
 
 __all__ = ["FAULTS", "Fault", "State"]
 
@@ -25,6 +34,7 @@ FAULTS: tuple[type[Fault], ...] = (
     ContainerKill,
     ContainerStop,
     ContainerPause,
+    ContainerCrashLoop,
     NetworkLatency,
     NetworkBandwidth,
     NetworkTimeout,
@@ -35,7 +45,18 @@ FAULTS: tuple[type[Fault], ...] = (
     NetworkDown,
     NetworkPartition,
     ProviderRateLimit,
+    ProviderRefuseKey,
+    ProviderRespondWithStatus,
+    ProviderSlow,
+    ProviderLoseAnswers,
+    ProviderFlap,
     DiskFill,
+    CpuLimit,
+    MemoryLimit,
+    CpuHog,
+    MemoryHog,
     ChangeDeploy,
     ChangeConfig,
+    DatabaseLock,
+    ChangeSetting,
 )

@@ -8,10 +8,11 @@ from pydantic import Field
 
 from sevdrill.errors import FaultError
 from sevdrill.faults.base import Fault, State
+from sevdrill.faults.setting import Setting
 from sevdrill.model import Record
-from sevdrill.ports import Environment, Ports, Release
+from sevdrill.ports import Admin, Environment, Ports, Release
 
-__all__ = ["ChangeConfig", "ChangeDeploy"]
+__all__ = ["ChangeConfig", "ChangeDeploy", "ChangeSetting"]
 
 
 class ChangeDeploy(Fault):
@@ -112,3 +113,44 @@ class ChangeConfig(Fault):
         if running == {record["before"]}:
             return State.OFF
         return State.UNKNOWN if record["before"] in running else State.ON
+
+
+class ChangeSetting(Fault):
+    """Operators change a setting of a running service to a value that it cannot work with: no release, no restart."""
+
+    needs: ClassVar[tuple[type, ...]] = (Admin,)
+
+    fault: Literal["change.setting"]
+    service: str
+    """The service whose setting is changed, on every replica."""
+    setting: str = Field(min_length=1)
+    """The setting, such as `flag.FEATURE`."""
+    value: str
+    """The wrong value; one that the service accepts."""
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return (self.service,)
+
+    @property
+    def title(self) -> str:
+        return f"{self.fault} {self.setting} to {self.value} on {self.service}"
+
+    @property
+    def _setting(self) -> Setting:
+        return Setting(self.service, self.setting, self.value)
+
+    def prepare(self, ports: Ports) -> Record:
+        try:
+            return self._setting.before(ports)
+        except ValueError as error:
+            raise FaultError(f"{self.title}: {error}") from None
+
+    def inject(self, ports: Ports, record: Record) -> None:
+        self._setting.put(ports)
+
+    def undo(self, ports: Ports, record: Record) -> None:
+        self._setting.back(ports, record)
+
+    def state(self, ports: Ports, record: Record) -> State:
+        return self._setting.state(ports, record)

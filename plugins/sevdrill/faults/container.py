@@ -1,4 +1,4 @@
-"""Faults of containers: killed, stopped, frozen."""
+"""Faults of containers: killed, stopped, frozen, dying at each start."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pydantic import Field
 from sevdrill.errors import FaultError
 from sevdrill.faults.base import Fault, State
 from sevdrill.model import Record
-from sevdrill.ports import Lifecycle, Ports, Replica
+from sevdrill.ports import CrashLoop, Lifecycle, Ports, Replica
 
-__all__ = ["ContainerKill", "ContainerPause", "ContainerStop"]
+__all__ = ["ContainerCrashLoop", "ContainerKill", "ContainerPause", "ContainerStop"]
 
 
 class _ContainerFault(Fault):
@@ -108,3 +108,49 @@ class ContainerPause(_ContainerFault):
         frozen = [r.name for r in ports[Lifecycle].replicas(self.service) if r.paused]
         ports[Lifecycle].unpause(self.service, frozen)
         ports[Lifecycle].start(self.service, self._broken(ports))
+
+
+class ContainerCrashLoop(Fault):
+    """A service dies, is started, and dies again at each of its starts, whoever starts it.
+
+    All of its replicas do: they are made the same.
+    """
+
+    needs: ClassVar[tuple[type, ...]] = (CrashLoop, Lifecycle)
+    in_flight: ClassVar[float] = 30.0
+
+    fault: Literal["container.crash-loop"]
+    service: str
+    """The service that crashes, with every replica."""
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return (self.service,)
+
+    @property
+    def takes(self) -> int | None:
+        return None
+
+    def prepare(self, ports: Ports) -> Record:
+        present = ports[Lifecycle].replicas(self.service)
+        sound = [r for r in present if r.running and not r.paused]
+        if not sound or len(sound) < len(present):
+            raise FaultError(
+                f"{self.title}: {len(sound)} of {len(present)} replicas of {self.service} run; "
+                "the stack must be whole before it is broken"
+            )
+        return {"running": len(sound)}
+
+    def inject(self, ports: Ports, record: Record) -> None:
+        ports[CrashLoop].begin(self.service)
+
+    def undo(self, ports: Ports, record: Record) -> None:
+        ports[CrashLoop].end(self.service)
+
+    def state(self, ports: Ports, record: Record) -> State:
+        deaths = ports[CrashLoop].deaths(self.service).values()
+        if deaths and all(count is None for count in deaths):
+            running = [r.name for r in ports[Lifecycle].replicas(self.service) if r.running and not r.paused]
+            return State.OFF if len(running) >= record["running"] else State.UNKNOWN
+        # Seen to die at a start: before that it is only down.
+        return State.ON if deaths and not {None, 0} & set(deaths) else State.UNKNOWN

@@ -1,4 +1,4 @@
-"""Faults of what every service needs and nobody thinks of: room on the disk."""
+"""Faults of what every service needs and nobody thinks of: room on the disk, and neighbours that leave it something."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pydantic import Field
 from sevdrill.errors import FaultError
 from sevdrill.faults.base import Fault, State
 from sevdrill.model import Record
-from sevdrill.ports import Files, Lifecycle, Ports
+from sevdrill.ports import Files, Hogs, Lifecycle, Ports
 from sevdrill.units import Bytes, Duration
 
-__all__ = ["DiskFill"]
+__all__ = ["CpuHog", "DiskFill", "MemoryHog"]
 
 
 class DiskFill(Fault):
@@ -75,3 +75,69 @@ class DiskFill(Fault):
 
     def _found(self, ports: Ports, record: Record) -> list[str]:
         return [file.path for file in ports[Files].find(self.service, self.folder, f"{record['prefix']}*.tmp")]
+
+
+class _HogFault(Fault):
+    needs: ClassVar[tuple[type, ...]] = (Hogs, Lifecycle)
+
+    service: str
+    """The service beside which it runs, in each replica."""
+    most: Duration = Duration(600)
+    """It ends by itself after this time, should nobody end it."""
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return (self.service,)
+
+    @property
+    def _wants(self) -> dict[str, int]:
+        return {"processors": 0, "memory": 0}
+
+    def prepare(self, ports: Ports) -> Record:
+        if not any(r.running and not r.paused for r in ports[Lifecycle].replicas(self.service)):
+            raise FaultError(f"{self.title}: no replica of {self.service} runs; nothing can run beside it")
+        return {"name": f"hog-{secrets.token_hex(6)}"}
+
+    def inject(self, ports: Ports, record: Record) -> None:
+        ports[Hogs].start(self.service, record["name"], **self._wants, most=float(self.most))
+
+    def undo(self, ports: Ports, record: Record) -> None:
+        ports[Hogs].end(self.service, record["name"])
+
+    def state(self, ports: Ports, record: Record) -> State:
+        there = list(ports[Hogs].running(self.service, record["name"]).values())
+        if not any(there):
+            return State.OFF
+        return State.ON if all(there) else State.UNKNOWN
+
+
+class CpuHog(_HogFault):
+    """Something that runs beside a service keeps processors busy: a backup, a runaway script."""
+
+    fault: Literal["resource.cpu-hog"]
+    processors: int = Field(default=1, ge=1, le=64)
+    """How many processors it keeps busy in each replica, where there are so many."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.fault} of {self.processors} beside {self.service}"
+
+    @property
+    def _wants(self) -> dict[str, int]:
+        return {"processors": self.processors, "memory": 0}
+
+
+class MemoryHog(_HogFault):
+    """Something that runs beside a service takes memory and keeps it."""
+
+    fault: Literal["resource.memory-hog"]
+    memory: Bytes = Field(gt=0, le=4 * 1024.0**3)
+    """How much it keeps in each replica, at most 4 GiB."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.fault} of {self.memory} beside {self.service}"
+
+    @property
+    def _wants(self) -> dict[str, int]:
+        return {"processors": 0, "memory": int(self.memory)}

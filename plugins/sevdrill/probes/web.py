@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,7 +17,7 @@ from sevdrill.probes.base import Probe
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["HttpProbe", "TcpProbe", "fetch"]
+__all__ = ["HttpProbe", "TcpProbe", "fetch", "request"]
 
 
 @cache
@@ -28,7 +29,14 @@ def _client() -> httpx.Client:
 
 
 def fetch(url: str, timeout: float) -> tuple[int, str]:
-    """GET ``url`` over a new connection: status code and body (at most 64 KiB of it).
+    """GET ``url`` as `request` does."""
+    return request("GET", url, timeout)
+
+
+def request(
+    method: str, url: str, timeout: float, headers: Mapping[str, str] | None = None, json: Any = None
+) -> tuple[int, str]:
+    """Ask ``url`` over a new connection: status code and body (at most 64 KiB of it).
 
     ``timeout`` is in seconds and bounds the whole call.
 
@@ -39,7 +47,7 @@ def fetch(url: str, timeout: float) -> tuple[int, str]:
 
     deadline = time.monotonic() + timeout
     try:
-        with _client().stream("GET", url, timeout=timeout) as response:
+        with _client().stream(method, url, timeout=timeout, headers=headers, json=json) as response:
             body = b""
             for chunk in response.iter_bytes():
                 body += chunk

@@ -115,7 +115,7 @@ def decisions(case: Case) -> list[Decision]:
         )
     )
     kinds = [fault.fault for fault in case.scenario.inject]
-    deploy = any(kind.startswith("change.") for kind in kinds)
+    deploy = any(kind in ("change.deploy", "change.config") for kind in kinds)
     outside = any(kind.startswith("provider") for kind in kinds)
     rate = impact.users
     cure = remedy(

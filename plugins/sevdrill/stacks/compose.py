@@ -11,23 +11,28 @@ from pathlib import Path
 from typing import Any, Self
 
 from sevdrill.clock import Clock
+from sevdrill.databases import Databases
 from sevdrill.errors import EngineUnavailable, Refused, StackError, StackUnhealthy, UsageError
 from sevdrill.masking import MASKER
 from sevdrill.ports import (
     Admin,
+    CrashLoop,
     Endpoints,
     Environment,
     Evidence,
     Exec,
     Files,
+    Hogs,
     Ledgers,
     Lifecycle,
+    Limits,
     Monitoring,
     Networks,
     Pager,
     Ports,
     Proxies,
     Release,
+    Scale,
 )
 from sevdrill.stacks.admin import HttpAdmin
 from sevdrill.stacks.containers import ComposeEndpoints, ComposeExec, ComposeLedgers, ComposeLifecycle
@@ -36,14 +41,18 @@ from sevdrill.stacks.environment import ComposeEnvironment
 from sevdrill.stacks.evidence import ComposeEvidence
 from sevdrill.stacks.files import given_names, load_printed, service_names
 from sevdrill.stacks.health import ailments, await_health, describe
+from sevdrill.stacks.hogs import ComposeHogs
+from sevdrill.stacks.limits import ComposeLimits
 from sevdrill.stacks.loopback import LoopbackPorts
 from sevdrill.stacks.monitoring import HttpMonitoring
 from sevdrill.stacks.networks import ComposeNetworks
+from sevdrill.stacks.postgres import PostgresDatabases
 from sevdrill.stacks.project import Project
 from sevdrill.stacks.proxies import ComposeProxies
 from sevdrill.stacks.releases import ComposeReleases
 from sevdrill.stacks.rewrite import OWNER, PROJECT, SERVICE, declared_replicas, rewrite, without_ports
 from sevdrill.stacks.safety import refuse_production
+from sevdrill.stacks.scaling import ComposeCrashLoop, ComposeScale
 from sevdrill.stacks.settings import StackSettings, read_settings
 from sevdrill.stacks.volumes import ComposeFiles
 
@@ -368,6 +377,10 @@ class ComposeStack:
         monitoring = HttpMonitoring(settings.monitoring, endpoints, self._clock) if settings.monitoring else None
         has: dict[type, object] = {
             Lifecycle: ComposeLifecycle(project),
+            CrashLoop: ComposeCrashLoop(project),
+            Scale: ComposeScale(project),
+            Limits: ComposeLimits(project),
+            Hogs: ComposeHogs(project),
             Exec: commands,
             Files: ComposeFiles(commands),
             Endpoints: endpoints,
@@ -383,6 +396,8 @@ class ComposeStack:
             has[Release] = ComposeReleases(project, settings.releases, self._clock)
         if settings.ledgers:
             has[Ledgers] = ComposeLedgers(commands, settings.ledgers)
+        if settings.databases:
+            has[Databases] = PostgresDatabases(commands, settings.databases)
         if monitoring is not None:
             has[Monitoring] = monitoring
             if monitoring.delivers:

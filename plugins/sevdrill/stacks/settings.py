@@ -59,6 +59,8 @@ class StackSettings(Model):
     """How checks read back what the load wrote, by ledger name."""
     admin: dict[str, Annotated[str, Field(pattern=r"^http://[^/:]+:\d+/")]] = Field(default_factory=dict)
     """Where each service's operators change its settings while it runs, such as `http://app:3000/admin/settings`."""
+    databases: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)
+    """How operators ask each database, by service: a `psql` command, to which a statement is added."""
     releases: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Images of the known releases, by service and release name."""
     healthy_within: Duration = Duration(120)
@@ -122,7 +124,7 @@ def _mistake(error: Any) -> str:
 def _unknown_services(settings: StackSettings, services: list[str]) -> Iterable[str]:
     named = [
         (f"x-sevdrill.{key}.{name}", name)
-        for key in ("proxies", "direct", "admin", "releases")
+        for key in ("proxies", "direct", "admin", "databases", "releases")
         for name in getattr(settings, key)
     ]
     named += [(f"x-sevdrill.ledgers.{name}.service", ledger.service) for name, ledger in settings.ledgers.items()]

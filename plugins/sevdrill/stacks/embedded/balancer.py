@@ -1,5 +1,6 @@
-"""Turns for replicas: ``python -m sevdrill.stacks.embedded.balancer PORT=PORT,PORT ...`` on loopback.
+"""Turns for replicas: ``python -m sevdrill.stacks.embedded.balancer FILE``, on loopback.
 
+The file is a JSON list of pairs: a port to listen on, and the ports of the replicas; it is read again when it changes.
 Each connection goes to the next replica, and to the one after it where that one refuses: what a name server that knows
 every replica does for the clients of a container network.
 """
@@ -8,12 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import socket
 import sys
+from pathlib import Path
 
 __all__ = ["main"]
 
 HOST = "127.0.0.1"
+EVERY = 0.1
+"""Seconds between two looks at the file."""
 MOST = 256 * 1024
 """Bytes that wait for a side that does not read, before the other side is not read any more."""
 
@@ -71,9 +76,9 @@ class _Client(_Side):
 
     async def _dial(self) -> None:
         assert self.transport is not None
-        first = next(self._turn)
-        for more in range(len(self._ports)):
-            port = self._ports[(first + more) % len(self._ports)]
+        first, ports = next(self._turn), list(self._ports)
+        for more in range(len(ports)):
+            port = ports[(first + more) % len(ports)]
             try:
                 _, server = await asyncio.get_running_loop().create_connection(_Side, HOST, port)
             except OSError:
@@ -94,24 +99,42 @@ class _Client(_Side):
         self.transport.close()
 
 
-async def _run(routes: dict[int, list[int]]) -> None:
+async def _run(file: Path) -> None:
     loop = asyncio.get_running_loop()
-    for port, behind in routes.items():
-        turn = itertools.count()
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))
-        await loop.create_server(lambda b=behind, t=turn: _Client(b, t), sock=listener, backlog=512)  # type: ignore[misc]
-    await loop.create_future()
+    routes: dict[int, list[int]] = {}
+    read = 0
+    while True:
+        if (written := _written(file)) != read:
+            read = written
+            for port, behind in _read(file):
+                known = port in routes
+                # In place: whoever listens already takes them from the same list.
+                routes.setdefault(port, [])[:] = behind
+                if not known:
+                    await _listen(loop, port, routes[port])
+        await asyncio.sleep(EVERY)
+
+
+def _written(file: Path) -> int:
+    return file.stat().st_mtime_ns
+
+
+def _read(file: Path) -> list[tuple[int, list[int]]]:
+    found: list[tuple[int, list[int]]] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+async def _listen(loop: asyncio.AbstractEventLoop, port: int, behind: list[int]) -> None:
+    turn = itertools.count()
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((HOST, port))
+    await loop.create_server(lambda: _Client(behind, turn), sock=listener, backlog=512)
 
 
 def main(arguments: list[str]) -> int:
     """Listen on every port, for ever."""
-    routes = {}
-    for argument in arguments:
-        port, _, behind = argument.partition("=")
-        routes[int(port)] = [int(each) for each in behind.split(",")]
-    asyncio.run(_run(routes))
+    asyncio.run(_run(Path(arguments[0])))
     return 0
 
 

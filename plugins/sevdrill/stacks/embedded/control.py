@@ -47,6 +47,17 @@ class Status:
     release: str
     variables: str
     """A digest of the environment that it was given."""
+    deaths: int | None = None
+    """How often it died at a start since it is made to die at each; None while it is not."""
+    cpus: float | None = None
+    memory: int | None = None
+    hogs: tuple[str, ...] = ()
+    """Names of what was started beside it."""
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing holds it back."""
+        return self.deaths is None and self.cpus is None and self.memory is None and not self.hogs
 
 
 class Control:

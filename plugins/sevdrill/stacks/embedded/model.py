@@ -113,9 +113,8 @@ class Service(ServiceLayout):
     @property
     def balanced(self) -> dict[int, tuple[int, list[int]]]:
         """For each port with a balancer: where it listens, and the replicas' own ports."""
-        if self.replicas == 1:
-            return {}
-        return {port: (self.behind[port], [own[port] for own in self.own.values()]) for port in self.ports}
+        routes = {port: (self.behind[port], [own[port] for own in self.own.values()]) for port in self.ports}
+        return {port: (listens, own) for port, (listens, own) in routes.items() if listens not in own}
 
 
 class Site(Model):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from sevdrill.errors import StackError
 from sevdrill.stacks.embedded.control import Control
 from sevdrill.stacks.embedded.launch import Launch
 from sevdrill.stacks.embedded.model import HOST, Site
+from sevdrill.stacks.project import write_atomically
 from sevdrill.stacks.proxies import ToxiproxyProxies
 from sevdrill.stacks.rewrite import ServiceLayout
+from sevdrill.toxiproxy.client import Proxy
 
-__all__ = ["BALANCER", "PROXIES", "EmbeddedProxies", "balancer", "proxies"]
+__all__ = ["BALANCER", "PROXIES", "EmbeddedProxies", "balancer", "proxies", "routes"]
 
 PROXIES, BALANCER = "toxiproxy", "balancer"
 """What the two are called among the processes; replicas of services have a number at their end."""
@@ -51,6 +54,16 @@ class EmbeddedProxies(ToxiproxyProxies):
         if not self._await(service):
             raise StackError(f"the proxy of {service} was started and does not answer")
 
+    def lead(self, service: str) -> None:
+        """Let the proxy lead to where the service is now; it is made anew where that is another place.
+
+        Raises:
+            StackError: it does not answer.
+        """
+        proxies(self._control.site)  # what it is started with, should it be started anew
+        client, layout = self._at(service)
+        client.populate([Proxy(each["name"], each["listen"], each["upstream"]) for each in layout.upstreams(service)])
+
 
 def _ours(site: Site, name: str, *arguments: str) -> Launch:
     return {
@@ -74,9 +87,15 @@ def proxies(site: Site) -> Launch | None:
 
 def balancer(site: Site) -> Launch | None:
     """How the balancer before services with several replicas is started; None where there are none."""
-    routes = [
-        f"{listens}={','.join(map(str, behind))}"
-        for service in site.services.values()
-        for listens, behind in service.balanced.values()
-    ]
-    return _ours(site, BALANCER, "sevdrill.stacks.embedded.balancer", *routes) if routes else None
+    return _ours(site, BALANCER, "sevdrill.stacks.embedded.balancer", str(routes(site))) if _routes(site) else None
+
+
+def routes(site: Site) -> Path:
+    """Tell the balancer, one that runs included, where replicas are; returns the file in which that is."""
+    file = site.folder / "routes.json"
+    write_atomically(file, json.dumps(_routes(site)))
+    return file
+
+
+def _routes(site: Site) -> list[tuple[int, list[int]]]:
+    return [route for service in site.services.values() for route in service.balanced.values()]

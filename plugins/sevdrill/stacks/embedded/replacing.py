@@ -26,7 +26,9 @@ def replace_replicas(control: Control, service: str, release: str | None = None)
     site, lifecycle = control.site, EmbeddedLifecycle(control)
     places, health = Places(site, control.holder), Health(site, EmbeddedExec(control))
     for replica in site.service(service).own:
-        status = control.status()[replica]
+        status = control.status().get(replica)
+        if status is None:
+            continue  # it was not started yet: whoever scales was killed
         launch = places.launch(service, replica, status.release if release is None else release)
         same = status.release == launch["release"] and status.variables == launch["variables"]
         if status.pid and not status.paused and same:

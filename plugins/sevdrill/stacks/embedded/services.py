@@ -19,7 +19,7 @@ from sevdrill.stacks.embedded.control import Control, Status
 from sevdrill.stacks.embedded.launch import Places
 from sevdrill.stacks.embedded.model import HOST, Ready, Site
 
-__all__ = ["EmbeddedEndpoints", "EmbeddedExec", "EmbeddedLifecycle", "Health"]
+__all__ = ["EmbeddedEndpoints", "EmbeddedExec", "EmbeddedLifecycle", "Health", "connects"]
 
 LOOK = 1.0
 """Seconds that a replica has to answer when it is asked how it is."""
@@ -44,11 +44,11 @@ class Health:
             except StackError:
                 return False
         port = own[ready.port] if ready.port else next(iter(own.values()))
-        return _answers(port, ready.http) if ready.http else _connects(port)
+        return _answers(port, ready.http) if ready.http else connects(port)
 
     def listens(self, name: str, replica: str) -> bool:
         """Whether the replica accepts connections on all of its ports."""
-        return all(_connects(port) for port in self._site.services[name].own[replica].values())
+        return all(connects(port) for port in self._site.services[name].own[replica].values())
 
     def tells(self, name: str) -> bool:
         """Whether a replica of the service can tell."""
@@ -56,7 +56,8 @@ class Health:
         return bool(service.ports) or (service.process.ready or Ready()).command != ()
 
 
-def _connects(port: int) -> bool:
+def connects(port: int) -> bool:
+    """Whether something accepts connections on a port of this machine's own."""
     try:
         socket.create_connection((HOST, port), LOOK).close()
     except OSError:

@@ -10,21 +10,26 @@ from pathlib import Path
 from typing import Any, Self
 
 from sevdrill.clock import Clock
+from sevdrill.databases import Databases
 from sevdrill.errors import StackError, StackUnhealthy, UsageError
 from sevdrill.ports import (
     Admin,
+    CrashLoop,
     Endpoints,
     Environment,
     Evidence,
     Exec,
     Files,
+    Hogs,
     Ledgers,
     Lifecycle,
+    Limits,
     Monitoring,
     Pager,
     Ports,
     Proxies,
     Release,
+    Scale,
 )
 from sevdrill.stacks.admin import HttpAdmin
 from sevdrill.stacks.containers import ComposeLedgers
@@ -36,11 +41,14 @@ from sevdrill.stacks.embedded.proxies import BALANCER, PROXIES, EmbeddedProxies
 from sevdrill.stacks.embedded.reading import Description, read
 from sevdrill.stacks.embedded.releases import EmbeddedReleases
 from sevdrill.stacks.embedded.replacing import EmbeddedEnvironment
+from sevdrill.stacks.embedded.scaling import EmbeddedScale
 from sevdrill.stacks.embedded.services import EmbeddedEndpoints, EmbeddedExec, EmbeddedLifecycle
 from sevdrill.stacks.embedded.start import PortTaken, Starter, placed, ports_of
+from sevdrill.stacks.embedded.trouble import EmbeddedCrashLoop, EmbeddedHogs, EmbeddedLimits
 from sevdrill.stacks.files import given_names
 from sevdrill.stacks.loopback import FreePorts
 from sevdrill.stacks.monitoring import HttpMonitoring
+from sevdrill.stacks.postgres import PostgresDatabases
 from sevdrill.stacks.safety import refuse_production
 from sevdrill.stacks.settings import StackSettings
 
@@ -233,6 +241,8 @@ class EmbeddedStack:
         ours = [*([PROXIES] if site.api else []), *([BALANCER] if BALANCER in known else [])]
         if any(name not in known or not known[name].pid for name in ours):
             return False
+        if not all(status.untouched for status in known.values()):
+            return False
         lifecycle = EmbeddedLifecycle(self._control)
         for name in site.services:
             if any(not r.running or r.paused or r.healthy is False for r in lifecycle.replicas(name)):
@@ -257,6 +267,10 @@ class EmbeddedStack:
         monitoring = HttpMonitoring(settings.monitoring, endpoints, self._clock) if settings.monitoring else None
         has: dict[type, object] = {
             Lifecycle: EmbeddedLifecycle(control),
+            CrashLoop: EmbeddedCrashLoop(control),
+            Scale: EmbeddedScale(control),
+            Limits: EmbeddedLimits(control),
+            Hogs: EmbeddedHogs(control),
             Exec: commands,
             Files: EmbeddedFiles(control),
             Endpoints: endpoints,
@@ -271,6 +285,8 @@ class EmbeddedStack:
             has[Release] = self._releases
         if settings.ledgers:
             has[Ledgers] = ComposeLedgers(commands, settings.ledgers)
+        if settings.databases:
+            has[Databases] = PostgresDatabases(commands, settings.databases)
         if monitoring is not None:
             has[Monitoring] = monitoring
             if monitoring.delivers:

@@ -146,6 +146,7 @@ class Starter:
             release = self._site.services[name].release
             launch = self._places.launch(name, replica, release)
             self._control.call("thaw", name=replica)
+            self._control.call("free", name=replica)
             if known[replica].release != release or known[replica].variables != launch["variables"]:
                 self._control.call("kill", name=replica)
             self._control.call("start", name=replica, spec=launch)

@@ -16,11 +16,13 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sevdrill.stacks.embedded import kernel, tree
+from sevdrill.stacks.embedded.governor import EVERY, Bounds, private
 
 __all__ = ["main"]
 
@@ -28,6 +30,10 @@ FAREWELL = 1.0
 """Seconds that everything has to end in good order when the stack is taken down."""
 GONE = 5.0
 """Seconds within which a killed process must be gone."""
+IDLE = 0.5
+"""Seconds between two looks where there is nothing to look after."""
+AGAIN = (0.1, 2.0)
+"""Seconds until a replica that died at its start is started again: at first, and at most; twice as many each time."""
 
 
 @dataclass
@@ -42,6 +48,18 @@ class _Child:
     paused: bool = False
     since: float = field(default_factory=time.time)
     """When it began or ended, in seconds of the day."""
+    deaths: int | None = None
+    """How often it died at a start since it is made to die at each; None while it is not."""
+    again: float = 0.0
+    """When it is started again, if it is made to die; monotonic seconds."""
+    bounds: Bounds = field(default_factory=Bounds)
+    hogs: dict[int, str] = field(default_factory=dict)
+    """Names of what was started beside it, by process id."""
+
+    @property
+    def mains(self) -> list[int]:
+        """The processes that all others of this replica come from."""
+        return [pid for pid in (self.pid, *self.hogs) if pid]
 
 
 class Supervisor:
@@ -79,6 +97,10 @@ class Supervisor:
                     "since": child.since,
                     "release": child.spec.get("release", ""),
                     "variables": child.spec.get("variables", ""),
+                    "deaths": child.deaths,
+                    "cpus": child.bounds.cpus,
+                    "memory": child.bounds.memory,
+                    "hogs": sorted(set(child.hogs.values())),
                 }
                 for name, child in self._children.items()
             },
@@ -89,8 +111,69 @@ class Supervisor:
         if child is not None and child.pid:
             return
         if child is None or spec is not None:
-            child = self._children[name] = _Child(spec or {})
+            # Another one: with limits of its own, but what is wrong with the service is wrong with it, too.
+            child = self._children[name] = _Child(spec or {}, deaths=child.deaths if child else None)
+        self._begin(name, child)
+
+    def _begin(self, name: str, child: _Child) -> None:
         child.pid, child.code, child.paused, child.since = _spawn(child.spec), None, False, time.time()
+        if child.deaths is not None:
+            self._do_kill(name)
+            child.again = time.monotonic() + min(AGAIN[0] * 2**child.deaths, AGAIN[1])
+            child.deaths += 1
+
+    def _do_crash(self, name: str) -> None:
+        child = self._children[name]
+        if child.deaths is None:
+            child.deaths, child.again = 0, time.monotonic() + AGAIN[0]
+        self._do_kill(name)
+
+    def _do_live(self, name: str) -> None:
+        child = self._children[name]
+        child.deaths = None
+        self._do_start(name)
+
+    def _do_free(self, name: str) -> None:
+        child = self._children[name]
+        child.deaths = None
+        self._do_limit(name, None, None)
+        for called in set(child.hogs.values()):
+            self._do_unhog(name, called)
+
+    def _do_forget(self, name: str) -> None:
+        if name in self._children:
+            self._children[name].deaths = None
+            self._do_kill(name)
+            del self._children[name]
+
+    def _do_limit(self, name: str, cpus: float | None, memory: int | None) -> None:
+        child = self._children[name]
+        used = private(child.mains)
+        if memory is not None and memory != child.bounds.memory and used > memory:
+            raise OSError(f"{name} uses {used / 1024**2:.0f} MiB of memory already, more than it may then")
+        child.bounds.go_on()
+        if child.paused:
+            tree.send(tree.below(child.mains), signal.SIGSTOP)
+        child.bounds = Bounds(cpus, memory)
+
+    def _do_hog(self, name: str, called: str, specs: list[dict[str, Any]]) -> None:
+        child = self._children[name]
+        for spec in specs:
+            child.hogs[_spawn(spec)] = called
+
+    def _do_unhog(self, name: str, called: str) -> None:
+        child = self._children[name]
+        ended = [pid for pid, its in child.hogs.items() if its == called]
+        tree.send([each for pid in ended for each in (*tree.descendants(pid), pid)], signal.SIGKILL)
+        self._await(f"{called} in {name}", ended, lambda: not any(pid in child.hogs for pid in ended))
+
+    def _await(self, what: str, pids: list[int], gone: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + GONE
+        while not gone() or any(tree.started(pid) is not None for pid in pids):
+            if time.monotonic() > deadline:
+                raise OSError(f"{what} was killed {GONE:g} s ago and still runs")
+            self.reap()
+            time.sleep(0.002)
 
     def _do_signal(self, name: str, number: int) -> None:
         child = self._children[name]
@@ -103,23 +186,20 @@ class Supervisor:
             return
         below = tree.descendants(child.pid)
         tree.kill(child.pid)
-        deadline = time.monotonic() + GONE
-        while child.pid or any(tree.started(pid) is not None for pid in below):
-            if time.monotonic() > deadline:
-                raise OSError(f"{name} was killed {GONE:g} s ago and still runs")
-            self.reap()
-            time.sleep(0.002)
+        self._await(name, below, lambda: not child.pid)
 
     def _do_freeze(self, name: str) -> None:
         child = self._children[name]
         if child.pid:
-            tree.freeze(child.pid)
+            for pid in child.mains:
+                tree.freeze(pid)
             child.paused = True
 
     def _do_thaw(self, name: str) -> None:
         child = self._children[name]
         if child.pid:
-            tree.send([*tree.descendants(child.pid), child.pid], signal.SIGCONT)
+            for pid in child.mains:
+                tree.send([*tree.descendants(pid), pid], signal.SIGCONT)
             child.paused = False
 
     def _do_hold(self, sizes: dict[str, int]) -> int:
@@ -149,13 +229,32 @@ class Supervisor:
                 if child.pid == pid:
                     child.pid, child.code, child.paused = 0, os.waitstatus_to_exitcode(status), False
                     child.since, ended = time.time(), True
+                    tree.send(child.hogs, signal.SIGKILL)  # they are in the same container
+                child.hogs.pop(pid, None)
             if pid == self._holder:
                 self._holder = 0
         if ended:
-            known = {child.pid for child in self._children.values()} | {self._holder}
+            known = {pid for child in self._children.values() for pid in child.mains} | {self._holder}
             for pid in tree.children().get(os.getpid(), ()):
                 if pid not in known:
                     tree.kill(pid)
+
+    def look(self) -> float:
+        """Look after what must be looked after; returns in how many seconds that must be done again."""
+        soon = IDLE
+        for name, child in list(self._children.items()):
+            if child.deaths is not None and not child.pid:
+                left = child.again - time.monotonic()
+                if left <= 0:
+                    # What cannot even be started has died as well.
+                    with contextlib.suppress(OSError):
+                        self._begin(name, child)
+                    left = child.again - time.monotonic()
+                soon = min(soon, max(left, 0.0))
+            if child.bounds.any and child.pid:
+                child.bounds.look(child.mains, paused=child.paused)
+                soon = min(soon, EVERY)
+        return soon
 
     def end(self) -> None:
         """End everything, in good order where it is quick, and remove the stack's folder."""
@@ -166,6 +265,7 @@ class Supervisor:
             if child.pid:
                 tree.send([child.pid], child.spec.get("stop", signal.SIGTERM))
                 tree.send([*tree.descendants(child.pid), child.pid], signal.SIGCONT)
+            child.deaths, child.bounds = None, Bounds()
         deadline = time.monotonic() + FAREWELL
         while any(child.pid for child in self._children.values()) and time.monotonic() < deadline:
             self.reap()
@@ -288,7 +388,7 @@ def main(arguments: list[str]) -> int:
     os.dup2(os.open("supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), 1)
     try:
         while not supervisor.done and not supervisor.told:
-            ready = select.select(watched, [], [], 0.5)[0]
+            ready = select.select(watched, [], [], supervisor.look())[0]
             if wake in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake, 4096)

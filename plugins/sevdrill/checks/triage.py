@@ -1,0 +1,167 @@
+"""Checks of the triage: what was declared and done is what the SOP's rules make of the measured figures.
+
+Nothing is taken from what the drill says that it breaks: error rates are those of the load, deployments those of the
+stack's own history.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from sevdrill.checks.base import Check, Finding, Result
+from sevdrill.conditions import Remedy, What
+from sevdrill.decisions import Impact, Line, Situation, remedy, severity_from_impact
+from sevdrill.model import Record
+from sevdrill.ports import Admin, Load, Ports, Release
+from sevdrill.severity import Policy
+from sevdrill.timeline import MarkLine, Sample, StepLine, Timeline
+
+__all__ = ["DecisionMatchesRules", "SeverityMatchesImpact"]
+
+DOWN = 0.95
+"""Share of failed requests from which on everything is down; the SOPs give no number."""
+BROKEN = 0.5
+"""Share of failed requests from which on what was asked for is broken, not only degraded; the SOPs give no number."""
+ONE = 0.95
+"""Share of all failures that one feature must have, for the others to be called well."""
+
+DID: Mapping[str, Remedy] = MappingProxyType(
+    {"rollback": "rollback", "config-rollback": "rollback", "flag": "flags", "deploy": "hotfix", "failover": "failover"}
+)
+"""Which remedy a step is."""
+
+
+class _TriageCheck(Check):
+    def judge(self, data: Record, timeline: Timeline) -> Finding:
+        return Finding(Result.UNKNOWN, "only an SOP can say")
+
+    @abstractmethod
+    def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding: ...
+
+
+def _injected(timeline: Timeline) -> float:
+    return next((mark.lo for mark in timeline.of(MarkLine) if mark.name == "injected"), math.inf)
+
+
+def _worst(timeline: Timeline) -> float | None:
+    """The worst error rate that users saw after the injection, by the steady state's load probe."""
+    # Its readings are the only ones that say so; see `LoadProbe.read`.
+    seen = [
+        sample.value
+        for sample in timeline.of(Sample)
+        if sample.series.startswith("steady:") and "requests failed" in sample.why and sample.value is not None
+        if sample.end >= _injected(timeline)
+    ]
+    return max(seen, default=None)
+
+
+def _cited(line: Line | None) -> str:
+    return f"“{line.sop}” ({line.source})" if line is not None else "no line"
+
+
+class DecisionMatchesRules(_TriageCheck):
+    """Rolled back, switched off by flag, or fixed forward: what was done is what the SOP's rules choose.
+
+    They are given what was measured: the worst error rate, whether all failures are those of one feature with a switch,
+    and whether anything was deployed.
+    """
+
+    needs: ClassVar[tuple[type, ...]] = (Load, Release, Admin)
+
+    check: Literal["decision_matches_rules"]
+    service: str
+    """The service that was deployed, or not, and has the switches."""
+    switches: dict[str, str] = Field(default={})
+    """Features that can be switched off: the requests, as the load names them, and the flag."""
+
+    @property
+    def title(self) -> str:
+        return "the remedy is the one that the SOP's rules choose"
+
+    def read(self, ports: Ports) -> Record:
+        settings = [set(replica) for replica in ports[Admin].settings(self.service).values()]
+        flags = [flag for flag in self.switches.values() if settings and all(f"flag.{flag}" in s for s in settings)]
+        failures = {name: list(counts) for name, counts in ports[Load].failures().items()}
+        return {"failures": failures, "history": ports[Release].history(self.service), "flags": sorted(flags)}
+
+    def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding:
+        rate = _worst(timeline)
+        failed = {name: counts[1] for name, counts in data["failures"].items() if counts[1]}
+        total = sum(failed.values())
+        if rate is None or not total:
+            return Finding(Result.UNKNOWN, "no failed request was counted, so no rule can be applied")
+        name, most = max(failed.items(), key=lambda each: each[1])
+        one = most / total >= ONE and self.switches.get(name, "") in data["flags"]
+        deployed = len(data["history"]) > 1
+        situation = Situation(
+            down=rate >= DOWN, error_rate=rate, one_feature=one, recent_deploy=deployed, rollback_safe=None
+        )
+        facts = f"{rate:.1%} failed at worst, {most / total:.0%} of the failures are of {name}; " + (
+            f"{data['history'][-1]} runs after {len(data['history']) - 1} deployment(s)"
+            if deployed
+            else "no deployment"
+        )
+        choice = remedy(situation, policy)
+        steps = [s for s in timeline.of(StepLine) if s.part == "respond" and s.event == "ended" and s.ok]
+        did = list(dict.fromkeys(DID[s.action] for s in steps if s.action in DID))
+        if choice.remedy is None:
+            return Finding(Result.UNKNOWN, f"{facts}: {choice.note}")
+        said = (
+            f"{facts}: {choice.remedy}, by {_cited(choice.line)}; the runbook did: {', '.join(did) or 'none of these'}"
+        )
+        return Finding(Result.HOLDS if did == [choice.remedy] else Result.BROKEN, said)
+
+
+class SeverityMatchesImpact(_TriageCheck):
+    """The declared severity is the one that the SOP's matrix and definitions give the measured impact."""
+
+    needs: ClassVar[tuple[type, ...]] = (Load,)
+
+    check: Literal["severity_matches_impact"]
+    features: dict[str, Literal["core", "major", "minor", "cosmetic"]] = Field(min_length=1)
+    """What users ask for, as the load names it, and how much it matters; what is not named is core."""
+
+    @property
+    def title(self) -> str:
+        return "the severity is the one that the SOP gives this impact"
+
+    def read(self, ports: Ports) -> Record:
+        return {"failures": {name: list(counts) for name, counts in ports[Load].failures().items()}}
+
+    def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding:
+        rate = _worst(timeline)
+        failed = {name: counts[1] for name, counts in data["failures"].items() if counts[1]}
+        if rate is None:
+            return Finding(Result.UNKNOWN, "nobody counted what users saw")
+        impact = Impact(what=frozenset(self._what(rate, failed)), users=rate, downtime=_downtime(timeline))
+        facts = (
+            f"{rate:.1%} failed at worst ({', '.join(sorted(failed)) or 'nothing'}): {', '.join(sorted(impact.what))}"
+        )
+        choice = severity_from_impact(impact, policy)
+        if choice.severity is None:
+            return Finding(Result.UNKNOWN, f"{facts}: {choice.note}")
+        declared = timeline.run.severity
+        said = f"{facts} is {choice.severity}, by {_cited(choice.line)}; drilled as {declared}"
+        return Finding(Result.HOLDS if choice.severity == declared else Result.BROKEN, said)
+
+    def _what(self, rate: float, failed: Mapping[str, int]) -> set[What]:
+        total = sum(failed.values())
+        if rate >= DOWN:
+            return {"complete_outage"}
+        matters = {self.features.get(name, "core") for name, count in failed.items() if count >= (1 - ONE) * total}
+        if "core" in matters:
+            return {"core_down"} if rate >= BROKEN else {"core_degraded", "api_failures"}
+        found: dict[str, What] = {"major": "major_feature_broken", "minor": "minor_feature", "cosmetic": "cosmetic"}
+        return {found[each] for each in matters}
+
+
+def _downtime(timeline: Timeline) -> float:
+    """How long it would last if nobody acted, in seconds: a fault that ends by itself says when."""
+    ends = [fault.get("for") for fault in timeline.run.scenario.get("inject", ())]
+    return math.inf if not ends or None in ends else max(float(end) for end in ends)

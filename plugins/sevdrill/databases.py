@@ -1,0 +1,43 @@
+"""What kinds may ask of a stack's databases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Databases", "DbSession"]
+
+
+@dataclass(frozen=True)
+class DbSession:
+    """One client's session, as the database itself shows it."""
+
+    pid: int
+    name: str
+    """What the client calls itself; a label only, so two sessions may have the same."""
+    age: float
+    """Seconds since its transaction began; 0 when it has none."""
+    idle: bool
+    """Whether it holds a transaction open and does nothing."""
+    blocks: int
+    """How many sessions wait for a lock that it holds."""
+
+
+class Databases(Protocol):
+    """Look at the sessions of the database that a service is, as its operators do, and change what is wrong."""
+
+    def sessions(self, service: str) -> list[DbSession]:
+        """Every client's session but our own.
+
+        Raises:
+            StackError: the stack names no database of this service, or it does not answer.
+        """
+
+    def terminate(self, service: str, pids: list[int]) -> None:
+        """End sessions; one that is gone is no error."""
+
+    def lock(self, service: str, table: str, name: str, seconds: float) -> None:
+        """Lock a table against writes for so long, in a session of this name whose client goes away meanwhile."""
+
+    def longest_wait(self, service: str) -> float:
+        """Seconds that the session which waits longest for a lock has waited so far; 0 when none waits."""

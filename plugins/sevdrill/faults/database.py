@@ -1,0 +1,60 @@
+"""Faults of a database that runs: sessions that stand in the way of the others."""
+
+from __future__ import annotations
+
+import secrets
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from sevdrill.databases import Databases
+from sevdrill.errors import FaultError
+from sevdrill.faults.base import Fault, State
+from sevdrill.model import Record
+from sevdrill.ports import Ports
+from sevdrill.units import Duration
+
+__all__ = ["DatabaseLock"]
+
+
+class DatabaseLock(Fault):
+    """A client locks a table, goes away, and leaves its transaction behind: whoever writes to the table waits."""
+
+    needs: ClassVar[tuple[type, ...]] = (Databases,)
+    in_flight: ClassVar[float] = 15.0
+
+    fault: Literal["database.lock"]
+    service: str
+    """The database; the stack's `x-sevdrill: {databases: ...}` says how it is asked."""
+    table: str = Field(pattern=r"^\w+(\.\w+)?$")
+    """The table that is locked; it can still be read."""
+    name: str = Field(default="report", pattern=r"^[\w-]{1,40}$")
+    """What the client's session calls itself."""
+    held: Duration = Duration(3600)
+    """When the transaction ends by itself."""
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return (self.service,)
+
+    @property
+    def title(self) -> str:
+        return f"{self.fault} of {self.table} in {self.service}"
+
+    def prepare(self, ports: Ports) -> Record:
+        waiting = ports[Databases].longest_wait(self.service)
+        if waiting > 1:
+            raise FaultError(f"{self.title}: a session there waits {waiting:.0f} s for a lock already")
+        return {"name": f"{self.name}-{secrets.token_hex(4)}"}
+
+    def inject(self, ports: Ports, record: Record) -> None:
+        ports[Databases].lock(self.service, self.table, record["name"], self.held)
+
+    def undo(self, ports: Ports, record: Record) -> None:
+        ports[Databases].terminate(self.service, self._found(ports, record))
+
+    def state(self, ports: Ports, record: Record) -> State:
+        return State.ON if self._found(ports, record) else State.OFF
+
+    def _found(self, ports: Ports, record: Record) -> list[int]:
+        return [s.pid for s in ports[Databases].sessions(self.service) if s.name == record["name"]]
