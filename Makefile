@@ -63,8 +63,9 @@ lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-schema: $(VENV)/.installed ## write drills/drill.schema.json anew
+schema: $(VENV)/.installed ## write drills/drill.schema.json and docs/kinds.md anew
 	$(BIN)/sevdrill schema -o drills/drill.schema.json
+	$(BIN)/sevdrill kinds --markdown > docs/kinds.md
 
 clean: ## remove what the project made here (not Docker images)
 	rm -rf $(VENV) .browser build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -70,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     validate.set_defaults(run=_validate)
     kinds = commands.add_parser("kinds", help="show every fault, action, probe and check, with its settings")
-    kinds.add_argument("--json", action="store_true", help="as JSON")
+    form = kinds.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="as JSON")
+    form.add_argument("--markdown", action="store_true", help="as a page of Markdown, such as docs/kinds.md")
     kinds.set_defaults(run=_kinds)
     schema = commands.add_parser("schema", help="write the JSON Schema of drill files, for editors")
     schema.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: standard output")
@@ -109,9 +111,10 @@ def _parser() -> argparse.ArgumentParser:
     toxiproxy.add_argument("--parent-pid", type=int, metavar="PID", help="end when this process does")
     toxiproxy.set_defaults(run=_toxiproxy)
     from sevdrill import commands as looking_back
-    from sevdrill import people_commands, teaching, training
+    from sevdrill import lookups, people_commands, teaching, training
 
     looking_back.add_commands(commands)
+    lookups.add_lookups(commands)
     people_commands.add_commands(commands)
     training.add_commands(commands)
     teaching.add_commands(commands)
@@ -151,10 +154,11 @@ def _with_kinds(
 
 
 def _kinds(options: argparse.Namespace) -> int:
-    from sevdrill.reports.catalogue import catalogue, pages
+    from sevdrill.reports.catalogue import catalogue, markdown, pages
 
     found = catalogue(_user_kinds(options))
-    print(json.dumps(found, indent=2) if options.json else "\n".join(pages(found)))
+    shown = markdown(found) if options.markdown else pages(found)
+    print(json.dumps(found, indent=2) if options.json else "\n".join(shown))
     return 0
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from sevdrill.errors import UsageError
 from sevdrill.model import Model
-from sevdrill.opening import open_file
-from sevdrill.reading import MOST_BYTES, read
-from sevdrill.severity import mistakes
+from sevdrill.modelfile import read_model
 from sevdrill.wording import report
 
 __all__ = ["Contacts", "Person", "load_contacts"]
@@ -91,14 +89,9 @@ def load_contacts(path: Path) -> Contacts:
         UsageError: it cannot be read or has mistakes; the message has every one, with its place.
     """
     try:
-        with open_file(path) as file:
-            source = read(file.read(MOST_BYTES + 1), "contacts")
+        source, problems, found = read_model(path, Contacts, "contacts")
     except OSError as error:
         raise UsageError(f"{path}: the contacts cannot be read: {error.strerror or error}; check the path") from None
-    problems = list(source.problems)
-    if source.complete:
-        try:
-            return Contacts.model_validate(source.data)
-        except ValidationError as error:
-            problems += mistakes(error, source, Contacts, "contacts: expected keys such as primary, manager and legal")
-    raise UsageError(report(str(path), source, problems))
+    if found is None:
+        raise UsageError(report(str(path), source, problems))
+    return found

@@ -189,6 +189,14 @@ class History:
             found.setdefault(entry.drill, []).append(entry)
         return found
 
+    def last_passed(self) -> dict[str, str]:
+        """When each drill last passed, ISO 8601 in UTC, by the drill's file (of a test, with its function)."""
+        if not self.path.exists():
+            return {}
+        with self._open() as database:
+            rows = database.execute("select file, max(began) from drills where outcome = 'passed' group by file")
+            return {str(file): str(began) for file, began in rows}
+
     # -- people -------------------------------------------------------------------------------------------------------
 
     def led(self, drill: str, who: str, run: str) -> None:

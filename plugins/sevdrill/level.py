@@ -114,6 +114,8 @@ class Escalation(Block):
     """Its place in the SOP's path; 1 is who is called first."""
     to: Text
     """Who is brought in."""
+    people: bool = True
+    """Whether that is somebody; a level may be a machine's."""
     after: Duration
     """How long unresolved, counted from injected; `0s` is at once."""
     when: tuple[Literal["data_breach", "infrastructure", "business", "major", "human_decision"], ...] = ()

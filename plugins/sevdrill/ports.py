@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from sevdrill.errors import Unsupported
-from sevdrill.timeline import Interval
+from sevdrill.timeline import Interval, Users
 
 __all__ = [
     "Address",
@@ -63,6 +63,8 @@ class Reading:
     why: str = ""
     """What was seen, for people; always there when ``ok`` is not True."""
     value: float | None = None
+    users: Users | None = None
+    """What the load's users saw, where it was they that were asked."""
 
 
 @dataclass(frozen=True)

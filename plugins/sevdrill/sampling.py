@@ -52,6 +52,7 @@ class Sampler(threading.Thread):
                 ok=reading.ok,
                 value=reading.value,
                 why=reading.why,
+                users=reading.users,
             )
             with self._timeline.changed:
                 self.samples.append(sample)

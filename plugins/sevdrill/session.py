@@ -33,6 +33,7 @@ from sevdrill.journal import Journal
 from sevdrill.judge import Verdict, judge
 from sevdrill.load import LoadGenerator
 from sevdrill.masking import MASKER
+from sevdrill.metering import Meter, begin_metering
 from sevdrill.notify import Address, Notifier
 from sevdrill.plan import Plan, given_time, make_plan
 from sevdrill.ports import Approvals, Endpoints, Escalations, Evidence, Load, Messages, Ports
@@ -184,7 +185,7 @@ def case_of(folder: Path) -> Case:
     return Case(timeline, scenario, policy, judge(timeline, scenario, policy), folder)
 
 
-def _collect(ports: Ports, folder: Path, began: float, now: float, root: Path) -> None:
+def _collect(ports: Ports, folder: Path, began: float, now: float, root: Path, meter: Meter | None) -> None:
     """Collect evidence since ``began`` (monotonic seconds), with a manifest of SHA-256 sums."""
     if Evidence not in ports:
         return
@@ -195,6 +196,8 @@ def _collect(ports: Ports, folder: Path, began: float, now: float, root: Path) -
         (folder / "errors.txt").write_text(f"{error}\n", encoding="utf-8")
         files = [folder / "errors.txt"]
     files += gather(ports, folder, now - began, root)
+    if meter is not None:
+        files.append(meter.write(folder))
     for file in files:
         # Whatever stack it comes from: evidence is passed around.
         file.write_bytes(MASKER.raw(file.read_bytes()))
@@ -268,10 +271,13 @@ class DrillSession:
             desk = self._desk(timeline, ports[Messages], scenario)
             engine = Engine(plan, ports, timeline, self._journal, self.shield, self.clock, settings, desk)
             began = self.clock.now()
+            meter = begin_metering(ports, timeline.now)
             desk.start()
             try:
                 engine.run()
             finally:
+                if meter is not None:
+                    meter.end()
                 with self.shield.shielded():
                     clear_now(self._journal.path)
                     desk.close()
@@ -283,7 +289,7 @@ class DrillSession:
                         f"could be undone. It is not used again; by hand: {stack.by_hand()}"
                     )
                 with self.shield.shielded():
-                    _collect(ports, folder / "evidence", began, self.clock.now(), self.options.root)
+                    _collect(ports, folder / "evidence", began, self.clock.now(), self.options.root, meter)
                     # Everything is undone: whoever takes a message late delays nothing but the reports.
                     self._notifier.settle()
         finally:

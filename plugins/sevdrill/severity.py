@@ -9,25 +9,22 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Self, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from sevdrill import conditions, sop
 from sevdrill.errors import PolicyError
 from sevdrill.level import Common, Escalation, FollowUp, Level, Limit, Review, Said, TargetKey, Tell, Update
 from sevdrill.model import Model
-from sevdrill.opening import open_file
-from sevdrill.reading import MOST_BYTES, read
-from sevdrill.shape import Shape, plain
+from sevdrill.modelfile import read_model
 from sevdrill.sop import SEVERITIES, Severity, Status, Text
-from sevdrill.source import Problem, Source, at
 from sevdrill.units import Duration
-from sevdrill.wording import did_you_mean, explain, report
+from sevdrill.wording import report
 
 __all__ = [
     "LIMITS",
@@ -45,7 +42,6 @@ __all__ = [
     "Tell",
     "Update",
     "load_policy",
-    "mistakes",
     "shipped_policies",
 ]
 
@@ -268,40 +264,13 @@ def _load_shipped(name: str) -> Policy:
 
 def _load_file(path: Path, shown: str) -> Policy:
     try:
-        with open_file(path) as file:
-            source = read(file.read(MOST_BYTES + 1), "policy")
+        source, problems, policy = read_model(path, Policy, "policy")
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise PolicyError(f"{shown}: the policy file cannot be read: {reason}; check the path") from None
-    problems, policy = list(source.problems), None
-    if source.complete:
-        try:
-            policy = Policy.model_validate(source.data)
-        except ValidationError as error:
-            problems += mistakes(error, source, Policy, "policy: expected keys such as policy, document and severities")
-    if problems or policy is None:
+    if policy is None:
         raise PolicyError(report(shown, source, problems))
     return policy
-
-
-def mistakes(error: ValidationError, source: Source, model: type[Model], what: str) -> Iterator[Problem]:
-    """Every mistake of a file that a model is read from, each with its place; ``what`` says what the file is."""
-    if not isinstance(source.data, dict):
-        yield Problem(source.span(()), f"this is no {what}")
-        return
-    shape = Shape(plain(model.model_json_schema()))
-    for each in error.errors(include_url=False):
-        loc = each["loc"]
-        place, node = shape.locate(source.data, loc)
-        if each["type"] == "extra_forbidden" or loc[-1:] == ("[key]",):
-            around = place[:-1]
-            inside = shape.locate(source.data, around)[1]
-            text, _ = did_you_mean("key", str(place[-1]), shape.keys(inside), at(source.data, around))
-            yield Problem(source.keys[place], text)
-        else:
-            name = next((str(part) for part in reversed(place) if isinstance(part, str)), what.partition(":")[0])
-            written = source.written.get(place, "")
-            yield Problem(source.span(place), explain(each, at(source.data, place), written, shape, node, name))
 
 
 def _did_you_mean(wrong: str, known: Collection[str]) -> str:

@@ -105,6 +105,8 @@ class Document(Model):
     """The document's own tags."""
     purpose: str = ""
     """What the document says it is for."""
+    sections: tuple[Text, ...] = ()
+    """Every heading of the document below its title, in order, word for word."""
 
 
 class Step(Model):

@@ -11,6 +11,7 @@ file of which lines were moved, taken out or put in is not taken for what happen
 from __future__ import annotations
 
 import datetime as dt
+import json
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -45,10 +46,14 @@ __all__ = [
     "Stopped",
     "Timeline",
     "TimelineWriter",
+    "Users",
     "read_new",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The version that is written: 2 says in numbers what users saw, which 1 has in words only."""
+READABLE = (1, 2)
+"""The versions that are read: what a version adds has a default that means that nobody noted it."""
 
 Mode = Literal["auto", "live", "observe"]
 """Who responds: the tool by the runbook, people, or nobody."""
@@ -113,6 +118,19 @@ class PhaseLine(_Line):
     name: PhaseName
 
 
+class Users(BaseModel):
+    """What the load's users saw in one window of time."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    requests: int
+    """Requests that ended in the window."""
+    failures: int
+    """Those of them that failed."""
+    p95: float | None = None
+    """95th percentile of their times, in seconds; None when there was none."""
+
+
 class Sample(_Line):
     """One reading of one probe, detector or fault state.
 
@@ -126,6 +144,8 @@ class Sample(_Line):
     ok: bool | None
     value: float | None = None
     why: str = ""
+    users: Users | None = None
+    """What the load's users saw, where it was they that were asked (since version 2)."""
 
 
 class MarkLine(_Line):
@@ -337,8 +357,6 @@ class Timeline:
         except _Broken as error:
             raise RunError(f"{path}: {error}") from None
         run = timeline.run
-        if run.version != SCHEMA_VERSION:
-            raise RunError(f"{path}: timeline version {run.version}, but this sevdrill reads version {SCHEMA_VERSION}")
         if run.n != 1:
             raise RunError(f"{path}:1: the lines have no numbers, so nobody knows whether all are there; {_CHANGED}")
         try:
@@ -366,6 +384,8 @@ def _read(path: Path) -> Iterator[Line]:
     for number, text in read_lines(path, MOST_BYTES, MOST_OF_A_LINE):
         if torn:
             raise RunError(torn)
+        if number == 1:
+            _check_version(path, text)
         try:
             line = _LINE.validate_json(text)
         except ValidationError as error:
@@ -399,6 +419,18 @@ def read_new(path: Path, offset: int) -> tuple[list[Line], int]:
         raise RunError(f"cannot read the timeline {path}: {error.strerror}") from None
     except ValidationError:
         raise RunError(f"{path}: a line of it is no line of a timeline; {_CHANGED}") from None
+
+
+def _check_version(path: Path, text: bytes) -> None:
+    """Refuse another version before a line of it is: that would look like one that was changed."""
+    try:
+        first = json.loads(text)
+    except ValueError:
+        return
+    version = first.get("version", 1) if isinstance(first, dict) and first.get("type") == "run" else READABLE[-1]
+    if version not in READABLE:
+        readable = " and ".join(map(str, READABLE))
+        raise RunError(f"{path}: timeline version {version}, but this sevdrill reads {readable}; use a newer sevdrill")
 
 
 class TimelineWriter:
@@ -435,7 +467,9 @@ class TimelineWriter:
                 # Counted even if the disk does not take it: then whoever reads the file sees that a line is missing.
                 self._count += 1
                 data |= {"t": round(self.now(), 6), "n": self._count, "run": self._run}
-                stamped = type(line).model_construct(**data)
+                # Numbers inside a line stay what they are: there is nothing in them to mask.
+                kept = {name: value for name, value in line if isinstance(value, BaseModel)}
+                stamped = type(line).model_construct(**{**data, **kept})
                 text = json_line(data)
                 self._file.write(text + "\n")
                 self._file.flush()

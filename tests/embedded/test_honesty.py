@@ -5,6 +5,8 @@ Everything here is real but for the containers: servers, fault, load, alert, and
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from embedded_root import EmbeddedRoot, restart, without_alert
 
@@ -19,6 +21,11 @@ def test_unsabotaged_it_passes(whole_stack: EmbeddedRoot) -> None:
     assert result.outcome == "passed", result.output
     assert result.code == 0
     assert "embedded, child processes" in result.output
+    used = json.loads((result.folder / result.drill["folder"] / "evidence" / "usage.json").read_text(encoding="utf-8"))
+    assert {"app-1", "app-2", "db-1", "redis-1"} <= used["replicas"].keys()
+    memory = used["replicas"]["db-1"]["memory"]
+    assert memory[0] > 1 << 20, "before the fault"
+    assert memory[-1] > 1 << 20, "after the recovery"
 
 
 def test_without_its_alert_rule_detection_fails(whole_stack: EmbeddedRoot) -> None:

@@ -10,7 +10,7 @@ from made_up import DATABASE_DOWN, scenario
 from sevdrill.judge import judge
 from sevdrill.reports.case import Case
 from sevdrill.severity import load_policy
-from sevdrill.timeline import Line, Sample, Timeline
+from sevdrill.timeline import Line, Sample, Timeline, Users
 
 DRILL = scenario(DATABASE_DOWN)
 LOG = """\
@@ -29,8 +29,9 @@ def with_load(lines: list[Line], failing: float) -> list[Line]:
         if not (isinstance(line, Sample) and line.series.startswith("steady:1")):
             return line
         rate = 0.0 if line.ok else failing
+        users = Users(requests=40, failures=round(40 * rate), p95=(30 + 100 * rate) / 1000)
         why = f"{rate:.1%} of 40 requests failed, p95 {30 + 100 * rate:.0f} ms"
-        return line.model_copy(update={"value": rate, "why": why})
+        return line.model_copy(update={"value": rate, "why": why, "users": users})
 
     return [said(line) for line in lines]
 

@@ -370,12 +370,20 @@ def test_commands_and_ledgers(stack):
 
 def test_evidence_has_logs_and_states_and_no_environment(stack, tmp_path):
     since = time.monotonic() - 3600
-    files = stack.ports()[Evidence].collect(tmp_path / "evidence", Interval(since, since))
+    evidence = stack.ports()[Evidence]
+    files = evidence.collect(tmp_path / "evidence", Interval(since, since))
     text = {file.name: file.read_text() for file in files}
     assert "listening" in text[f"{names(stack, 'db')[0]}.log"]
     states = {state["name"]: state for state in json.loads(text["containers.json"])}
     assert states[names(stack, "db")[0]]["state"]["Running"] is True
     assert not any("s3cr3t-value" in content for content in text.values())
+    used = evidence.uses()
+    assert used["db-1"].memory > 100_000
+    assert used["db-1"].processor > 0
+    assert used["db-1"].processes >= 1
+    services = {name.rpartition("-")[0] for name in used}
+    assert "db" in services, "by the names that people know"
+    assert not any("proxy" in name or "real" in name for name in used)
     now = time.monotonic()
     later = stack.ports()[Evidence].collect(tmp_path / "later", Interval(now, now))
     assert not any("listening" in file.read_text() for file in later if file.suffix == ".log")

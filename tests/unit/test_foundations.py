@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import looked_at
 import made_up
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ from sevdrill.faults.container import ContainerKill
 from sevdrill.journal import Journal, JournalFile, journal_files, locked
 from sevdrill.shield import Interrupted, Shield
 from sevdrill.stretches import became_true, last_stretch
-from sevdrill.timeline import End, Interval, Note, RunLine, Sample, Timeline, TimelineWriter
+from sevdrill.timeline import End, Interval, Note, RunLine, Sample, Timeline, TimelineWriter, Users
 from sevdrill.units import Bytes, Duration, Percent
 
 RUN = RunLine(drill="d", severity="SEV-1", policy="sop-001", stack="s", wall="2026-01-01T00:00:00+00:00", scenario={})
@@ -123,6 +124,45 @@ def test_a_timeline_of_another_version_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({**RUN.model_dump(mode="json"), "version": 99}) + "\n", encoding="utf-8")
     with pytest.raises(RunError, match="version 99"):
         Timeline.load(path)
+    # What another version adds is not taken for what somebody changed.
+    path.write_text(path.read_text(encoding="utf-8").replace('"drill"', '"new": 1, "drill"'), encoding="utf-8")
+    with pytest.raises(RunError, match=r"version 99.*use a newer sevdrill"):
+        Timeline.load(path)
+
+
+def test_a_timeline_of_the_first_version_is_read_and_its_users_too(tmp_path: Path) -> None:
+    lines = looked_at.with_load(made_up.incident(looked_at.DRILL), 0.8)
+    new = looked_at.case(lines).seen
+    assert {seen.error_rate for seen in new} == {0.0, 0.8}
+    path = made_up.recorded(tmp_path, lines) / "timeline.jsonl"
+    old = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        line = json.loads(text)
+        if line["type"] == "run":
+            line["version"] = 1
+        line.pop("users", None)
+        old.append(json.dumps(line) + "\n")
+    path.write_text("".join(old), encoding="utf-8")
+    assert looked_at.case(list(Timeline.load(path).lines)).seen == new
+
+
+def test_what_users_saw_is_read_from_numbers_not_from_words() -> None:
+    lines = [
+        line.model_copy(update={"why": "sehr schlecht"}) if isinstance(line, Sample) else line
+        for line in looked_at.with_load(made_up.incident(looked_at.DRILL), 0.8)
+    ]
+    worst = looked_at.case(lines).worst
+    assert worst is not None
+    assert (worst.error_rate, worst.requests, worst.p95) == (0.8, 40, pytest.approx(0.11))
+
+
+def test_numbers_within_a_line_are_kept_in_memory_and_on_disk(tmp_path: Path) -> None:
+    writer = TimelineWriter(tmp_path / "t.jsonl", SystemClock())
+    writer.write(RUN)
+    writer.write(Sample(series="steady:0:x", start=0, end=1, ok=True, users=Users(requests=7, failures=2, p95=0.5)))
+    writer.close()
+    for timeline in (writer.timeline(), Timeline.load(writer.path)):
+        assert next(timeline.of(Sample)).users == Users(requests=7, failures=2, p95=0.5)
 
 
 def _journal(folder: Path) -> Journal:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from looked_at import LOG, case, with_load
 from made_up import DATABASE_DOWN, QUIET, incident, quiet, scenario
 
+from sevdrill.reports.followups import owner
 from sevdrill.reports.proposals import action_items, runbook_gaps
 from sevdrill.reports.retrospective import retrospective
 from sevdrill.severity import load_policy, shipped_policies
@@ -78,9 +80,10 @@ def test_what_was_measured_is_filled_in_and_what_was_not_is_a_blank() -> None:
 def test_the_review_meeting_has_its_attendees_and_agenda() -> None:
     text = retrospective(case(incident(DRILL, **MISSED), policy="playbook"))
     assert "**Review meeting**, 1h (playbook" in text
-    assert "Attendees: Incident responders, Engineering lead" in text
+    assert "Attendees: Incident responders, Engineering lead, Product manager, Customer support (if customer" in text
+    assert "By: 2026-01-03 00:00 UTC (Within 48 hours)" in text
     assert "2. Root cause analysis (15m)" in text
-    assert "- [ ] Post-mortem - Incident Commander - due 2026-01-03 00:00:54+00:00" in text
+    assert "- [ ] Post-mortem - Incident Commander - due 2026-01-03 00:00 UTC" in text
     assert "Review meeting" not in retrospective(case(incident(DRILL), policy="sop-001"))
 
 
@@ -106,9 +109,72 @@ def test_action_items_name_what_stands_in_the_way(tmp_path: Path) -> None:
 
 def test_gaps_of_the_runbook_are_what_nobody_did_not_what_did_not_work() -> None:
     gaps = runbook_gaps(case(incident(DRILL, pages=0, recovered=None), policy="playbook"))
-    assert any("“Stakeholders notified” was not done" in gap for gap in gaps)
-    assert any("“On-call engineer paged” was not done (never paged)" in gap for gap in gaps)
+    told = "add to respond: {action: announce, to: stakeholders, status: investigating} (SEV-1 Response Checklist: "
+    assert f"{told}“Stakeholders notified”; no message to stakeholders or leadership)" in gaps
+    assert any(gap.startswith("route the alert to somebody's pager (") and "never paged" in gap for gap in gaps)
     assert not any("Service verified healthy" in gap for gap in gaps)
+
+
+def test_a_change_of_the_runbook_is_one_that_can_be_made() -> None:
+    def proposed(drill: Any) -> set[str]:
+        made = case(incident(drill), policy="sv-sdk", drill=drill)
+        return set(re.findall(r"^add to (\w+): (\{action.*?\})", "\n".join(runbook_gaps(made)), re.MULTILINE))
+
+    first = proposed(DRILL)
+    assert ("close", "{action: announce, to: status-page, status: resolved}") in first
+    data = {key: list(DATABASE_DOWN.get(key, ())) for key in ("respond", "close")}
+    for part, step in first:
+        data[part].append(yaml.safe_load(step))
+    # They are steps as a drill file has them, and the drill that has them is not asked for them again.
+    assert {step.title for step in scenario(DATABASE_DOWN, **data).close} == {"announce resolved to status-page"}
+
+
+ROWS = {
+    "sop-001": r"""
+        00:00:51 \| \*\*Issue first detected\*\* \|
+        00:00:51 \| \*\*Investigation started\*\* \|
+        _\(time\)_ \| \*\*Root cause identified\*\*: _\(to be filled in by people\)_ \|
+        00:00:52 \| \*\*Fix deployed\*\* \|
+        00:00:54 \| \*\*Issue resolved\*\* \|""",
+    "playbook": r"""
+        00:00:51 \| \*\*Initial detection\*\* \|
+        _\(time\)_ \| \*\*Incident declared SEV-1\*\*: not measured \|
+        00:00:51 \| \*\*Mitigation started\*\* \|
+        00:00:54 \| \*\*Service restored\*\* \|
+        00:00:54 \| \*\*Incident resolved\*\* \|""",
+    "emergency-procedures": r"""
+        00:00:51 - \*\*First alert\*\*
+        00:00:51 - \*\*Investigation started\*\*
+        _\(time\)_ - \*\*Root cause identified\*\*: _\(to be filled in by people\)_
+        00:00:52 - \*\*Fix deployed\*\*
+        00:00:54 - \*\*Resolved\*\*""",
+    "sv-sdk": r"""
+        00:00:51 - \*\*Issue detected\*\*
+        _\(time\)_ - \*\*Incident declared \(SEV-1\)\*\*: not measured
+        _\(time\)_ - \*\*Root cause identified\*\*: _\(to be filled in by people\)_
+        00:00:52 - \*\*Fix deployed\*\*
+        00:00:54 - \*\*Incident resolved\*\*""",
+}
+
+
+@pytest.mark.parametrize("policy", ROWS)
+def test_the_rows_of_the_templates_timeline_are_filled_in_in_its_words(policy: str) -> None:
+    found = sections(retrospective(case(incident(DRILL, **MISSED), policy=policy)))["Timeline"]
+    wanted = r"[\s\S]*?".join(line.strip() for line in ROWS[policy].strip().splitlines())
+    assert re.search(wanted, found.replace("\\(", "(").replace("\\)", ")")), found
+    assert "Mitigated" not in found or policy == "playbook", "what a row of the template tells is not told twice"
+
+
+def test_a_row_of_the_template_that_never_came_true_is_not_measured() -> None:
+    never = case(incident(DRILL, detected=None, mitigated=None, recovered=None), policy="sv-sdk")
+    found = sections(retrospective(never))["Timeline"]
+    assert found.count("not measured") == 4
+
+
+def test_follow_ups_are_owned_by_people() -> None:
+    for policy in shipped_policies():
+        who = owner(case(incident(DRILL, **MISSED), policy=policy))
+        assert who not in ("Automated alerts", "Self-remediation", "nobody is named")
 
 
 def test_a_quiet_drill_and_a_killed_one_have_theirs() -> None:

@@ -24,7 +24,7 @@ from sevdrill.reports.story import story
 from sevdrill.reports.summary import summary
 from sevdrill.reports.terminal import page, painted
 from sevdrill.severity import load_policy
-from sevdrill.timeline import Line, Note, Sample, StepLine, Stopped
+from sevdrill.timeline import Line, Note, Sample, StepLine, Stopped, Users
 
 DRILL = scenario(DATABASE_DOWN)
 GOLDEN = {
@@ -110,6 +110,21 @@ def test_the_plot_has_every_mark_target_and_event() -> None:
     alert = next(mark["x"] for mark in drawn["marks"] if mark["text"] == "Alert fires")
     assert by_name["alert"]["x"][0] == alert
     assert by_name["alert: DatabaseDown: is so"]["x"][0] == pytest.approx(alert, abs=0.2)
+
+
+def test_where_no_request_ended_the_plot_has_a_gap_and_says_so() -> None:
+    nothing = Users(requests=0, failures=0)
+    lines = [
+        line.model_copy(update={"users": nothing}) if isinstance(line, Sample) and line.users and not line.ok else line
+        for line in with_load(incident(DRILL), 0.8)
+    ]
+    by_name = {trace["name"]: trace for trace in figure(case(lines))["data"]}
+    waits = by_name["users wait: no request ended"]["x"]
+    rates = by_name["error rate of users, %"]
+    assert len(waits) > 10
+    assert {x for x, y in zip(rates["x"], rates["y"], strict=True) if y is None} == set(waits)
+    assert set(rates["y"]) == {0, None}
+    assert "users wait: no request ended" not in {trace["name"] for trace in figure(case(incident(DRILL)))["data"]}
 
 
 def test_what_differs_in_colour_differs_in_shape() -> None:

@@ -23,7 +23,7 @@ from sevdrill.journal import Journal
 from sevdrill.judge import Outcome
 from sevdrill.ports import LoadWindow, Ports, Reading
 from sevdrill.probes.load import LoadProbe
-from sevdrill.timeline import Line, PhaseLine, Sample, StepLine, Stopped
+from sevdrill.timeline import Line, PhaseLine, Sample, StepLine, Stopped, Users
 from sevdrill.watching import STOP_EVERY
 
 HALF_FAIL = {"probe": "load", "name": "half fail", "error_rate": {"above": "50%"}}
@@ -187,6 +187,15 @@ def test_no_requests_are_unknown_to_what_looks_for_above(stack: ToyStack, monkey
     below = LoadProbe.model_validate({"probe": "load", "error_rate": {"below": "1%"}})
     assert above.read(toy_ports(stack)).ok is None
     assert below.read(toy_ports(stack)).ok is False
+    assert above.read(toy_ports(stack)).users == below.read(toy_ports(stack)).users == Users(requests=0, failures=0)
+
+
+def test_what_users_saw_is_on_the_timeline_in_numbers(tmp_path: Path, stack: ToyStack) -> None:
+    run = Run(tmp_path, stack, stop=[])
+    run.run()
+    seen = [sample.users for sample in run.timeline.of(Sample) if sample.series.startswith("steady:") and sample.users]
+    assert Users(requests=10, failures=0, p95=0.01) in seen
+    assert Users(requests=10, failures=10, p95=0.01) in seen
 
 
 @pytest.mark.parametrize("limit", [{}, {"above": "5%", "below": "9%"}])

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from sevdrill.model import Model
 from sevdrill.ports import Load, Ports, Reading
 from sevdrill.probes.base import Probe
+from sevdrill.timeline import Users
 from sevdrill.units import Duration, Percent
 
 __all__ = ["LoadProbe"]
@@ -88,10 +89,11 @@ class LoadProbe(Probe):
     def read(self, ports: Ports) -> Reading:
         window = ports[Load].window(self.over)
         rate, p95 = window.error_rate, window.p95
+        users = Users(requests=window.requests, failures=window.failures, p95=p95)
         limits = [limit for limit in (self.error_rate, self.p95) if limit is not None]
         if rate is None or p95 is None:
             unknown = all(limit.above is not None for limit in limits)
-            return Reading(ok=None if unknown else False, why=f"no request ended in the last {self.over}")
+            return Reading(ok=None if unknown else False, why=f"no request ended in the last {self.over}", users=users)
         seen = f"{rate:.1%} of {window.requests} requests failed, p95 {p95 * 1000:.0f} ms"
         good = (self.error_rate is None or self.error_rate.holds(rate)) and (self.p95 is None or self.p95.holds(p95))
-        return Reading(ok=good, why=seen, value=rate if self.error_rate is not None else p95)
+        return Reading(ok=good, why=seen, value=rate if self.error_rate is not None else p95, users=users)

@@ -29,6 +29,7 @@ from sevdrill.timeline import (
     StepLine,
     Stopped,
     Timeline,
+    Users,
 )
 
 __all__ = ["MARKS", "Case", "Event", "Seen", "about", "short", "span"]
@@ -51,7 +52,7 @@ MARKS = {
 }
 """The marks, in the order of an incident, as people say them."""
 
-# How the load probe says what it saw; the share of requests and their times are on no timeline line of their own.
+# How the load probe said what it saw in timelines of version 1, which have no numbers of it.
 _LOAD = re.compile(r"([\d.]+)% of (\d+) requests failed, p95 ([\d.]+) ms")
 
 
@@ -172,15 +173,26 @@ class Case:
         return f"{words.get(kind, kind)}: {name}" if rest else kind
 
     @cached_property
+    def _load(self) -> list[Sample]:
+        name = next((n for n, probe in steady_series(self.scenario).items() if Load in probe.needs), "")
+        return self.series.get(name, [])
+
+    @cached_property
+    def hung(self) -> list[float]:
+        """When no request ended in a window, so that nothing can be said but that users wait."""
+        return [sample.end for sample in self._load if sample.users is not None and not sample.users.requests]
+
+    @cached_property
     def seen(self) -> list[Seen]:
         """What users saw, window by window: error rate and response time of the load."""
-        name = next((n for n, probe in steady_series(self.scenario).items() if Load in probe.needs), "")
         found = []
-        for sample in self.series.get(name, ()):
-            match = _LOAD.match(sample.why)
-            if match is not None:
-                rate = float(match[1]) / 100
-                found.append(Seen(sample.end, rate, int(match[2]), float(match[3]) / 1000))
+        for sample in self._load:
+            seen = sample.users
+            if seen is None and self.timeline.run.version == 1 and (match := _LOAD.match(sample.why)) is not None:
+                share, requests, p95 = float(match[1]) / 100, int(match[2]), float(match[3]) / 1000
+                seen = Users(requests=requests, failures=round(share * requests), p95=p95)
+            if seen is not None and seen.requests and seen.p95 is not None:
+                found.append(Seen(sample.end, seen.failures / seen.requests, seen.requests, seen.p95))
         return found
 
     @cached_property

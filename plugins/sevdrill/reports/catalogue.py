@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sevdrill.actions import Action
+from sevdrill.actions import Action, RevertingAction
 from sevdrill.faults import Fault
 from sevdrill.kinds import Kinds
 from sevdrill.shape import sentence
 
-__all__ = ["catalogue", "pages"]
+__all__ = ["catalogue", "markdown", "pages"]
+
+_UNDO = "from its record alone, in any process; proved twice"
+_FAMILIES = {
+    "fault": "What breaks (`inject:`). Each undoes itself, whatever happens to the run.",
+    "action": "What the runbook does (`investigate:`, `respond:`, `close:`). Each is proved by its own effect.",
+    "probe": "What is looked at all the time (`steady_state:`, `effect:`, `stop:`).",
+    "check": "What must hold at the end (`verify:`). One that cannot be read is unknown, and that never passes.",
+}
 
 
 def catalogue(kinds: Kinds) -> list[dict[str, Any]]:
@@ -30,6 +38,7 @@ def _entry(family: str, name: str, kind: Any) -> dict[str, Any]:
         "kind": name,
         "about": (kind.__doc__ or "").strip(),
         "needs": sorted(port.__name__ for port in kind.needs),
+        "invariant": bool(getattr(kind, "invariant", False)),
         "defined_in": kind.__module__,
         "settings": [
             {
@@ -43,8 +52,8 @@ def _entry(family: str, name: str, kind: Any) -> dict[str, Any]:
             if key != family
         ],
     }
-    if issubclass(kind, Fault):
-        entry["undo"] = (kind.undo.__doc__ or "").strip() or "from its record alone, in any process; proved twice"
+    if issubclass(kind, Fault | RevertingAction):
+        entry["undo"] = (kind.undo.__doc__ or "").strip() or _UNDO
     if issubclass(kind, Action):
         entry["marks"] = kind.marks
         entry["message"] = kind.is_message
@@ -86,3 +95,43 @@ def pages(found: list[dict[str, Any]]) -> Iterator[str]:
             default = "" if setting["default"] in (None, "") else f", default {setting['default']}"
             must = ", required" if setting["required"] else ""
             yield f"      {setting['name']} ({setting['type']}{must}{default}): {sentence(setting['about'])}"
+
+
+def markdown(found: list[dict[str, Any]]) -> Iterator[str]:
+    """The catalogue as a page of Markdown: each kind with its capabilities, its undo and its settings."""
+    yield "# Kinds of fault, action, probe and check"
+    yield ""
+    yield "Made by `sevdrill kinds --markdown` from the code; `make schema` writes it anew. A capability is what a kind"
+    yield "needs of its stack: a drill that needs one which the stack lacks is skipped, and the missing one is named."
+    for family, about in _FAMILIES.items():
+        mine = [entry for entry in found if entry["family"] == family]
+        if not mine:
+            continue
+        shared = [setting for setting in mine[0]["settings"] if all(setting in entry["settings"] for entry in mine)]
+        shared = shared if len(mine) > 1 else []
+        yield from ("", f"## {family.capitalize()}s", "", about)
+        if shared:
+            yield from ("", f"Settings of every {family}:", "", *_table(shared))
+        for entry in mine:
+            yield from ("", f"### `{entry['kind']}`", "", " ".join(entry["about"].split()), "")
+            yield f"* capability: {', '.join(f'`{port}`' for port in entry['needs']) or 'none'}"
+            if entry.get("undo"):
+                yield f"* undo: {sentence(entry['undo'])}"
+            if entry.get("marks"):
+                yield f"* its proof sets the mark `{entry['marks']}`"
+            if entry.get("message"):
+                yield "* a message to people, no response to the incident"
+            if entry["invariant"]:
+                yield "* an invariant: when it is broken the drill is failed, whatever else went wrong"
+            own = [setting for setting in entry["settings"] if setting not in shared]
+            if own:
+                yield from ("", *_table(own))
+
+
+def _table(settings: list[dict[str, Any]]) -> Iterator[str]:
+    yield "| setting | type | default | meaning |"
+    yield "|---|---|---|---|"
+    for setting in settings:
+        default = "required" if setting["required"] else "" if setting["default"] in (None, "") else setting["default"]
+        cells = (f"`{setting['name']}`", setting["type"], f"{default}", " ".join(setting["about"].split()))
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

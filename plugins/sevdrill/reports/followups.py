@@ -16,7 +16,7 @@ def owner(case: Case) -> str:
     """Whom the SOP names for the follow-ups: the incident commander, else who is called first, else its keeper."""
     roles = case.policy.roles.roles if case.policy.roles is not None else ()
     commander = next((role.role for role in roles if "commander" in role.role.lower()), "")
-    first = next((step.to for step in case.policy.level(case.scenario.severity).escalation), "")
+    first = next((step.to for step in case.policy.level(case.scenario.severity).escalation if step.people), "")
     return commander or first or case.policy.document.owner or "nobody is named"
 
 

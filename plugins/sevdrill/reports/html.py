@@ -17,6 +17,7 @@ from sevdrill.reports.deciding import decisions
 from sevdrill.reports.logs import errors_in_logs
 from sevdrill.reports.plotting import POINTS, figure
 from sevdrill.reports.proposals import known_of_prometheus
+from sevdrill.reports.resources import resources
 from sevdrill.reports.terminal import where
 from sevdrill.timeline import StepLine
 
@@ -94,6 +95,7 @@ def _view(case: Case) -> dict[str, Any]:
             f"{line.at - case.zero:+7.1f} s  {line.source}: {line.text}{f'  ({line.count} times)' * (line.count > 1)}"
             for line in errors_in_logs(case, most=20)
         ],
+        "resources": resources(case),
         "evidence": _evidence(case.folder / "evidence"),
         "figure": clean(figure(case)) if plotly else None,
         "plotly": plotly,

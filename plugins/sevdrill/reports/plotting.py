@@ -97,7 +97,7 @@ class _Figure:
         """A moment in words."""
         return f"{at - self.case.zero:+.1f} s, {self.case.wall(at):%H:%M:%S} UTC"
 
-    def trace(self, name: str, axis: str, points: Iterable[tuple[float, float]], **more: Any) -> None:
+    def trace(self, name: str, axis: str, points: Iterable[tuple[float, float | None]], **more: Any) -> None:
         found = list(points)
         self.data.append(
             {
@@ -105,7 +105,7 @@ class _Figure:
                 "mode": "lines",
                 "name": _label(name),
                 "x": [self.x(at) for at, _ in found],
-                "y": [round(value, 4) for _, value in found],
+                "y": [None if value is None else round(value, 4) for _, value in found],
                 "xaxis": "x",
                 "yaxis": axis,
                 "hovertemplate": f"%{{y}} at %{{x}} {self.unit}<extra>{_label(name)}</extra>",
@@ -116,9 +116,14 @@ class _Figure:
     def what_users_saw(self) -> None:
         seen = self.case.seen
         rates = thinned([(s.at, s.error_rate * 100) for s in seen])
-        self.trace("error rate of users, %", "y", rates, line={"color": "@bad", "width": 2, "shape": "hv"})
+        line = {"width": 2, "shape": "hv"}
+        self.trace("error rate of users, %", "y", self._broken(rates), line={"color": "@bad", **line})
         times = thinned([(s.at, s.p95 * 1000) for s in seen])
-        self.trace("p95 of users, ms", "y2", times, line={"color": "@step", "width": 2, "shape": "hv"})
+        self.trace("p95 of users, ms", "y2", self._broken(times), line={"color": "@step", **line})
+        waits = thinned([(at, 0.0) for at in self.case.hung])
+        marker = {"symbol": "x-thin-open", "size": 9, "color": "@bad"}
+        hover = {"hovertemplate": f"no request ended, at %{{x}} {self.unit}<extra></extra>"}
+        self.trace("users wait: no request ended", "y", waits, mode="markers", marker=marker, **hover)
         for number, (series, probe) in enumerate(self.case.probes.items()):
             if probe.probe in ("http", "tcp"):
                 took = thinned([(s.end, (s.end - s.start) * 1000) for s in self.case.series.get(series, ())])
@@ -132,6 +137,11 @@ class _Figure:
                     bound = None if limit is None else limit.below or limit.above
                     if bound is not None:
                         self._limit(axis, float(bound) * scale, f"steady {limit}")
+
+    def _broken(self, points: list[tuple[float, float]]) -> list[tuple[float, float | None]]:
+        """The points with a gap wherever users got no answer: there is no rate of nothing."""
+        gaps: list[tuple[float, float | None]] = [(at, None) for at, _ in thinned([(at, 0.0) for at in self.case.hung])]
+        return sorted([*points, *gaps], key=lambda point: point[0]) if points else []
 
     def _limit(self, axis: str, value: float, text: str) -> None:
         line = {"color": "@target", "width": 1, "dash": "dot"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -100,15 +101,33 @@ def _others(case: Case) -> Iterator[str]:
 
 
 def runbook_gaps(case: Case) -> list[str]:
-    """What the SOP's checklists ask for and the runbook did not do: changes of the runbook to talk about."""
+    """What the SOP's checklists ask for and the runbook did not do, each as a change of the runbook to talk about."""
     if "injected" not in case.verdict.marks:
         return []
     found = [
-        f"{each.name}: “{item.text}” was not done ({item.proof})"
+        f"{change} ({each.name}: “{item.text}”; {item.proof})"
         for each in ticked(case)
         for item in each.items
-        # A recovery that never came is no gap of the runbook's text; a message that nobody wrote is one.
-        if item.done is False and item.proof.startswith(("no message", "no step", "never paged", "evidence/"))
+        if item.done is False and (change := _change(item.proof))
     ]
-    found += [f"“{step.title}” did not work as written: {step.why}" for step in case.verdict.steps if not step.ok]
-    return found
+    found += [
+        f"rewrite the step “{step.title}”, which did not work as written: {step.why}"
+        for step in case.verdict.steps
+        if not step.ok
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _change(proof: str) -> str:
+    """The change that an item which was not done asks for; none where no runbook can do it, as for a recovery."""
+    message = re.match(r"no message(?: (\w+))? to ([\w-]+)", proof)
+    if message is not None:
+        status = message[1] or "investigating"
+        where = "close" if status == "resolved" else "respond"
+        return f"add to {where}: {{action: announce, to: {message[2]}, status: {status}}}"
+    changes = {
+        "no step": "add to respond: a step that mitigates it",
+        "never paged": "route the alert to somebody's pager",
+        "evidence/": "have the stack's logs collected",
+    }
+    return next((change for words, change in changes.items() if proof.startswith(words)), "")

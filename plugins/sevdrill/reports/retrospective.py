@@ -6,8 +6,9 @@ know is left as a blank that says so.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from sevdrill.checks import Result
 from sevdrill.escaping import markdown as _md
@@ -21,9 +22,22 @@ __all__ = ["retrospective"]
 
 BLANK = "_(to be filled in by people)_"
 OWNER, DUE = "_(owner)_", "_(due date)_"
+TIME = "_(time)_"
 DEFAULT_SECTIONS = ("Summary", "Impact", "Timeline", "Root Cause", "Resolution", "Action Items", "Lessons Learned")
 # A line of a template that has a label: `- Users affected: [..]`, `**Date:** ..`, `- **Impact:** ..`.
 _LABEL = re.compile(r"(?P<before>[-*\s]*(?:\*\*)?)(?P<label>[A-Z][\w /-]+):(?P<after>\*\*)?\s")
+# A row of a template's timeline: `| HH:MM | Fix deployed |`, `- HH:MM - Fix deployed`.
+_ROW = re.compile(r"\|\s*[\dHM]+:[\dHM]+\s*\|(.+?)\||- [\dHM]+:[\dHM]+ - (.+)")
+ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"root cause", ()),
+    (r"detect|first alert", ("detected",)),
+    (r"declared", ("declared",)),
+    (r"(investigation|mitigation) started", ("begun",)),
+    (r"fix deployed", ("mitigated",)),
+    (r"restored", ("recovered",)),
+    (r"resolved", ("closed", "recovered")),
+)
+"""The rows that the SOPs' templates have, and the marks that measure them, the best one first; none is for people."""
 
 
 def retrospective(case: Case) -> str:
@@ -47,9 +61,10 @@ class _Writer:
         if self.verdict.reasons:
             found = zip(self.verdict.reasons, self.verdict.rests_on, strict=True)
             yield from (f"- {_md(reason)} ({where(lines)})" for reason, lines in found)
+        fields = shape.fields if shape is not None else ()
+        if self.verdict.reasons and fields:
             yield ""
-        for field in shape.fields if shape is not None else ():
-            yield f"**{field.heading}**: {self.labelled(field.heading)}  "
+        yield from (f"**{field.heading}**: {self.labelled(field.heading)}  " for field in fields)
         sections = [(s.heading, s.text) for s in shape.sections] if shape is not None else []
         for heading, text in sections or [(heading, "") for heading in DEFAULT_SECTIONS]:
             yield from ("", f"## {heading}", "", self.section(heading, text))
@@ -115,19 +130,51 @@ class _Writer:
             "services": self.services,
             "data": self.data,
             "revenue": lambda: BLANK,
-            "impact": lambda: " ".join(dict.fromkeys((_md(self.scenario.about) or BLANK, self.users()))),
+            "impact": lambda: " ".join(filter(None, (_md(self.scenario.about), self.users()))),
         }
         return next((find() for words, find in facts.items() if words in label.lower()), BLANK)
 
     def timeline(self, text: str) -> str:
-        rows = [(f"{self.case.wall(at):%H:%M:%S}", what) for at, what in sorted(self.story())]
+        own, covered = self.template_rows(text)
+        # At one moment, what the template has comes first, in its order.
+        told = [*own, *((at, len(own), f"{self.case.wall(at):%H:%M:%S}", what) for at, what in self.story(covered))]
+        rows = [(when, what) for _, _, when, what in sorted(told)]
         if text.lstrip().startswith("- "):
             return "\n".join(f"- {at} - {what}" for at, what in rows)
         return "\n".join(["| Time | Event |", "| ---- | ----- |", *(f"| {at} | {what} |" for at, what in rows)])
 
-    def story(self) -> Iterator[tuple[float, str]]:
+    def template_rows(self, text: str) -> tuple[list[tuple[float, int, str, str]], set[str]]:
+        """The rows that the template has, in its words, and the marks that they tell of.
+
+        A row is its moment, its rank at that moment, its time of day, its text. What was not measured stands where the
+        template has it.
+        """
+        rows: list[tuple[float, int, str, str]] = []
+        covered: set[str] = set()
+        at = self.case.zero
+        for rank, match in enumerate(filter(None, map(_ROW.match, text.splitlines()))):
+            words = _md(re.sub(r"SEV-[X1-4]", self.scenario.severity, (match[1] or match[2]).strip()))
+            marks = next((marks for pattern, marks in ROWS if re.search(pattern, words, re.IGNORECASE)), ())
+            covered.update(marks)
+            found = self.moment(marks)
+            if found is None:
+                rows.append((at, rank, TIME, f"**{words}**: {'not measured' if marks else BLANK}"))
+            else:
+                at = max(at, found)
+                rows.append((found, rank, f"{self.case.wall(found):%H:%M:%S}", f"**{words}**"))
+        return rows, covered
+
+    def moment(self, marks: Sequence[str]) -> float | None:
+        """The first of these marks that was measured."""
+        if "begun" in marks:
+            steps = [s for s in self.case.events if s.kind == "step" and s.at >= self.case.zero]
+            return min((s.at for s in steps), default=None)
+        found = [self.verdict.marks[name].hi for name in marks if name in self.verdict.marks]
+        return found[0] if found else None
+
+    def story(self, covered: Collection[str]) -> Iterator[tuple[float, str]]:
         # What an event of its own tells is not told again by its mark; nor a message by the step that said it.
-        told = {MARKS[name] for name in ("detected", "paged", "announced")}
+        told = {MARKS[name] for name in {"detected", "paged", "announced", *covered} if name in MARKS}
         said = tuple(f"{step.title}: done" for step in self.verdict.steps if step.is_message)
         for event in self.case.events:
             again = event.text in told or (event.kind == "step" and event.text.startswith(said or ("\0",)))
@@ -225,7 +272,7 @@ class _Writer:
         if ups:
             yield from ("", "**Follow-ups** (`sevdrill reviews` lists what is open)", "")
             for up in ups:
-                due = f"due {up['due'].replace('T', ' ')}" if up["due"] else "no time set"
+                due = f"due {_when(up['due'])}" if up["due"] else "no time set"
                 yield f"- [ ] {_md(up['what'])} - {_md(up['owner'])} - {due} ({_md(up['source'])})"
         if meeting is not None:
             yield from (
@@ -233,7 +280,13 @@ class _Writer:
                 f"**Review meeting**, {meeting.length} ({_md(self.case.policy.cited(meeting.source))})",
                 "",
             )
-            yield f"Attendees: {', '.join(map(_md, meeting.attendees))}; called by: {_md(owner(self.case))}"
+            review = self.case.policy.level(self.scenario.severity).review
+            ends = self.verdict.marks.get("recovered")
+            if review is not None and review.due is not None:
+                by = self.case.wall((ends.hi if ends is not None else self.case.end) + float(review.due))
+                yield f"By: {_when(by.isoformat())} ({_md(review.sop)})  "
+            yield f"Called by: {_md(owner(self.case))}  "
+            yield f"Attendees: {', '.join(map(_md, meeting.attendees))}"
             yield ""
             yield from (f"{n}. {_md(point.what)} ({point.takes})" for n, point in enumerate(meeting.agenda, 1))
         missing = [
@@ -241,3 +294,7 @@ class _Writer:
         ]
         if "injected" in self.verdict.marks and missing:
             yield from ("", f"Not measured: {', '.join(missing)}.")
+
+
+def _when(moment: str) -> str:
+    return f"{dt.datetime.fromisoformat(moment):%Y-%m-%d %H:%M} UTC"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 from sevdrill.clock import Clock
 from sevdrill.errors import StackError
 from sevdrill.masking import MASKER
+from sevdrill.metering import Use
 from sevdrill.ports import Monitoring
 from sevdrill.stacks.engine import Container
 from sevdrill.stacks.project import Project
@@ -65,6 +68,30 @@ class ComposeEvidence:
             files.append(folder / "errors.txt")
             files[-1].write_text("\n".join(errors) + "\n", encoding="utf-8")
         return files
+
+    def uses(self) -> dict[str, Use]:
+        """What each running replica uses now, by service and number; one that is just going is left out.
+
+        Raises:
+            StackError: the engine did not list them.
+        """
+        found: dict[str, Use] = {}
+
+        def look(container: Container) -> None:
+            with contextlib.suppress(StackError):
+                use = self._project.engine.usage(container)
+                name = f"{container.service}-{container.name.rpartition('-')[2]}"
+                found[name] = Use(use["memory"], use["processor_seconds"], use["processes"])
+
+        containers = self._project.engine.containers(self._project.name)
+        wanted = [c for c in containers if c.running and not c.is_proxy and not c.draft]
+        # All at once, as the engine takes a second for each; and on threads that nobody waits for at the end of a run.
+        threads = [threading.Thread(target=look, args=(each,), daemon=True) for each in wanted]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return dict(found)
 
     def _usage(self, container: Container) -> dict[str, Any] | None:
         """What it uses now; None for one that does not run."""

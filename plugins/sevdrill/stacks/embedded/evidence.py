@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 from sevdrill.errors import StackError
+from sevdrill.metering import Use
 from sevdrill.ports import Monitoring
+from sevdrill.stacks.embedded import tree
 from sevdrill.stacks.embedded.control import Control
+from sevdrill.stacks.embedded.proxies import BALANCER, PROXIES
 from sevdrill.timeline import Interval
 
 __all__ = ["EmbeddedEvidence"]
@@ -29,6 +32,16 @@ class EmbeddedEvidence:
             return sorted((self._control.site.folder / "logs").glob("*.log"))
         except StackError:
             return []
+
+    def uses(self) -> dict[str, Use]:
+        """What each running replica uses now, with all processes below its own; by name.
+
+        Raises:
+            StackError: the supervisor did not say.
+        """
+        running = {n: s.pid for n, s in self._control.status().items() if s.pid and n not in (PROXIES, BALANCER)}
+        used = {name: tree.used(pids) for name, pids in tree.families(running).items()}
+        return {name: Use(*use) for name, use in used.items() if use is not None}
 
     def collect(self, folder: Path, since: Interval) -> list[Path]:
         """Write logs, states and alerts into ``folder``; the files written. What cannot be read is in errors.txt."""

@@ -6,13 +6,14 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 __all__ = [
     "below",
     "children",
     "descendants",
+    "families",
     "freeze",
     "kill",
     "marked",
@@ -20,6 +21,7 @@ __all__ = [
     "processor_seconds",
     "send",
     "started",
+    "used",
 ]
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -54,7 +56,17 @@ def _pids() -> list[int]:
 
 def descendants(pid: int) -> list[int]:
     """The process' children, their children and so on, parents first; PostgreSQL's are in groups of their own."""
-    tree, found = children(), []
+    return _below(pid, children())
+
+
+def families(roots: Mapping[str, int]) -> dict[str, list[int]]:
+    """Processes with all below them, by the names of the first ones; /proc is gone through once."""
+    tree = children()
+    return {name: [pid, *_below(pid, tree)] for name, pid in roots.items()}
+
+
+def _below(pid: int, tree: Mapping[int, list[int]]) -> list[int]:
+    found: list[int] = []
     todo = list(tree.get(pid, ()))
     while todo:
         each = todo.pop()
@@ -96,6 +108,29 @@ def private(pid: int) -> int:
     except (OSError, ValueError):
         return 0
     return (int(resident) - int(shared)) * PAGE
+
+
+def used(pids: Iterable[int]) -> tuple[int, float, int] | None:
+    """Memory in bytes, processors' time in seconds, and number of processes; None when none of them is there.
+
+    What processes of one family share (as those of PostgreSQL do) is counted once; time of those that ended counts,
+    too, when somebody waited for them.
+    """
+    memory, shared, ticks, count = 0, 0, 0, 0
+    for pid in pids:
+        try:
+            _, resident, common, *_ = map(int, Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split())
+        except (OSError, ValueError):
+            continue
+        if (fields := _stat(pid)) is None:
+            continue
+        memory += resident - common
+        shared = max(shared, common)
+        ticks += sum(map(int, fields[11:15]))
+        count += 1
+    if not count:
+        return None
+    return (memory + shared) * os.sysconf("SC_PAGE_SIZE"), ticks / os.sysconf("SC_CLK_TCK"), count
 
 
 def send(pids: Iterable[int], number: int) -> None:
