@@ -63,6 +63,7 @@ def test_from_the_first_question_to_a_finished_drill(place: SmallPlace) -> None:
     try:
         wait_for(lambda: bool(status(place).get("alerts")), "the alert fires")
         said = [
+            place.cli("role", "Ben", "commander"),
             place.cli("ack", "--as", "Ann"),
             place.cli("hint", "--as", "Ann"),
             place.cli("service", "web", "restart"),
@@ -73,14 +74,17 @@ def test_from_the_first_question_to_a_finished_drill(place: SmallPlace) -> None:
         if process.poll() is None:
             process.terminate()
             process.communicate(timeout=60)
-    assert [each.returncode for each in said] == [0, 0, 0, 0], [each.stderr for each in said] + [output]
-    assert "Does anything listen?" in said[1].stdout
+    assert [each.returncode for each in said] == [0, 0, 0, 0, 0], [each.stderr for each in said] + [output]
+    assert "Does anything listen?" in said[2].stdout
     assert "  [x] Participate in drill" in output
     assert "next: lead, in 91 days" in output
     lesson = History(place.folder / ".sevdrill" / "history.db").lessons("Ann")[-1]
     assert (lesson.step, lesson.hints, lesson.done) == ("participate", 1, True)
     assert lesson.what.startswith("Web down: passed, acknowledged ")
     assert lesson.what.endswith(", with 1 hint")
+    suggested = place.cli("schedule", "--suggest").stdout
+    assert "Web down: last run today" in suggested
+    assert "passed, led by Ben" in suggested
     page = place.cli("onboard", "Ann", "export").stdout
     assert page.count("- [x] ") == 3
     assert place.left() == []
