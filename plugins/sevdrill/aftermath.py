@@ -52,6 +52,9 @@ def finish_run(
             # Before this run's own follow-ups are there: what is overdue is from earlier runs.
             said.extend(overdue(history, now))
             history.record(folder.name, drills)
+            for drill in drills:
+                if drill.get("led_by"):
+                    history.led(drill["drill"], drill["led_by"], folder.name)
             history.follow(_follow_ups(folder.name, drills))
         names = {drill["drill"] for drill in drills}
         entries = {name: runs for name, runs in history.entries().items() if name in names}

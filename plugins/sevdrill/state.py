@@ -59,6 +59,7 @@ class State:
         self._markers: set[str] = set()
         self._run_folder: Path | None = None
         self._choice: Choice | None = None
+        self._checked: tuple[tuple[Address, ...], list[Address]] | None = None
 
     def option(self, name: str) -> Any:
         """A value from the command line, or else from the ini file."""
@@ -305,7 +306,9 @@ class State:
         given = self.config.getoption("drill_notify") or self.config.getini("drill_notify")
         found = tuple(parse_address(text, f"drill_notify {n}") for n, text in enumerate(given, start=1))
         people = [way for _, person in self.contacts.everybody() for way in ways_of(person)]
-        check_addresses([*found, *people])
+        if self._checked != (found, people):
+            check_addresses([*found, *people])
+            self._checked = (found, people)
         return found
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shlex
 import subprocess
 import sys
 import time
@@ -39,7 +40,9 @@ def add_commands(commands: Any) -> None:
     onboard.add_argument("--runs", type=Path, default=Path("drill-runs"), metavar="DIR", help="default: drill-runs")
     onboard.add_argument("--policy", default="sop-001", metavar="NAME|FILE", help="default: sop-001")
     onboard.add_argument("--state", type=Path, default=Path(".sevdrill"), metavar="DIR", help="default: .sevdrill")
-    onboard.add_argument("pytest", nargs="*", metavar="-- PYTEST", help="participate, lead: more options of pytest")
+    onboard.add_argument(
+        "--with", dest="more", default="", metavar="OPTIONS", help="more options of pytest, in one text"
+    )
     onboard.set_defaults(run=_onboard)
 
 
@@ -188,7 +191,7 @@ def _run(options: argparse.Namespace, file: str, hidden: Scheduled | None) -> Ti
     from sevdrill.timeline import Timeline
 
     before = set(options.runs.glob("*/*/timeline.jsonl"))
-    command = [sys.executable, "-m", "pytest", file, "--drill-mode", "live", *options.pytest]
+    command = [sys.executable, "-m", "pytest", file, "--drill-mode", "live", *shlex.split(options.more)]
     environment = {**os.environ, "SEVDRILL_NAME": options.who}
     with subprocess.Popen(
         command,

@@ -75,6 +75,8 @@ GOOD_READS: dict[str, dict[str, Any]] = {
     "alert_resolved": {"firing": 0, "alive": True, "why": "heartbeat"},
     "paged_once": {"alive": True, "why": "heartbeat"},
     "not_paged": {"alive": True, "why": "heartbeat"},
+    "announced": {},
+    "update_cadence": {},
 }
 
 

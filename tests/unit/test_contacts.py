@@ -66,7 +66,7 @@ def test_mistakes_are_told_with_their_place(tmp_path: Path) -> None:
         contacts(tmp_path, "primary: {nmae: Ann}\nmanger: {}\n")
     assert 'contacts.yml:1:11: unknown key "nmae", did you mean "name"?' in str(error.value)
     assert 'contacts.yml:2:1: unknown key "manger", did you mean "manager"?' in str(error.value)
-    with pytest.raises(UsageError, match="this is no contacts: expected keys such as primary"):
+    with pytest.raises(UsageError, match="this is no contacts: expected keys such as primary, secondary and manager"):
         contacts(tmp_path, "- Ann\n")
     with pytest.raises(UsageError, match="cannot be read"):
         load_contacts(tmp_path / "none.yml")

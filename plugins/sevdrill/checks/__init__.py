@@ -6,6 +6,7 @@ from sevdrill.checks.access import Refused
 from sevdrill.checks.alerts import AlertResolved, NotPaged, PagedOnce
 from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.checks.books import RowsMatch
+from sevdrill.checks.communication import Announced, UpdateCadence
 from sevdrill.checks.course import Checklist, StayedGood
 from sevdrill.checks.delivery import AlertedBeforeEffect, Delivered
 from sevdrill.checks.release import VersionIs
@@ -22,6 +23,9 @@ CHECKS: tuple[type[Check], ...] = (
     NotPaged,
     Delivered,
     AlertedBeforeEffect,
+    Announced,
+    UpdateCadence,
+    Refused,
     SeverityMatchesImpact,
     DecisionMatchesRules,
     RowsMatch,

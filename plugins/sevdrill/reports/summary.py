@@ -6,13 +6,19 @@ from typing import Any
 
 from sevdrill.escaping import clean
 from sevdrill.judge import Verdict
-from sevdrill.timeline import Interval, Timeline
+from sevdrill.timeline import Interval, PersonLine, Timeline
 
 __all__ = ["properties", "summary"]
 
 
 def _interval(interval: Interval | None) -> dict[str, float] | None:
     return None if interval is None else {"lo": round(interval.lo, 4), "hi": round(interval.hi, 4)}
+
+
+def _leader(timeline: Timeline) -> str:
+    """Who was commander last; empty when nobody was."""
+    roles = [line for line in timeline.of(PersonLine) if line.does == "role" and "commander" in line.what.casefold()]
+    return roles[-1].by if roles else ""
 
 
 def summary(verdict: Verdict, timeline: Timeline) -> dict[str, Any]:
@@ -25,6 +31,7 @@ def summary(verdict: Verdict, timeline: Timeline) -> dict[str, Any]:
         "policy": run.policy,
         "stack": run.stack,
         "mode": run.mode,
+        "led_by": _leader(timeline),
         "began": run.wall,
         "outcome": str(verdict.outcome),
         "reasons": list(verdict.reasons),
