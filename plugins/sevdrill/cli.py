@@ -115,7 +115,6 @@ def _parser() -> argparse.ArgumentParser:
     from sevdrill.lookups import add_lookups
 
     looking_back.add_commands(commands)
-    lookups.add_lookups(commands)
     people_commands.add_commands(commands)
     training.add_commands(commands)
     teaching.add_commands(commands)

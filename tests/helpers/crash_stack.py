@@ -55,6 +55,8 @@ EXAMPLES: dict[str, Example] = {
     "provider.slow": Example({"service": "slow", "delay": "800ms"}),
     "provider.lose-answers": Example({"service": "lose", "share": "50%"}),
     "provider.flap": Example({"service": "flap"}),
+    "queue.flood": Example({"service": "flood", "queue": "mail", "jobs": 100}),
+    "queue.stuck-jobs": Example({"service": "stuck", "queue": "mail", "jobs": 5}),
     "resource.disk-fill": Example(
         {"service": "disk", "folder": "/data/tmp", "leave": "1MiB"}, sees=("find", "/data", "-printf", "%p %s\\n")
     ),
@@ -74,6 +76,7 @@ EXAMPLES: dict[str, Example] = {
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
     "flag": Example({"service": "flag", "flag": "search"}),
     "maintenance": Example({"service": "maintenance", "part": "payments"}),
+    "pause-queue": Example({"service": "pause-queue", "queue": "mail"}),
     "config-set": Example({"service": "config-set", "set": {"MODE": "other"}}),
     "rotate-secret": Example({"service": "rotate", "secret": "session"}),
     "scale": Example({"service": "scale", "replicas": 2}),
@@ -86,8 +89,8 @@ ALONE = ("crash-loop", "cpu-limit", "memory-limit", "cpu-hog", "memory-hog", "sc
 DATABASES = ("lock", "migration")
 """Services that are a PostgreSQL: the staging system's own, with nothing but its table of orders."""
 ADMIN = (
-    *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap", "setting", "pool"),
-    *("circuit-break", "switch-key", "throttle", "flag", "maintenance", "rotate"),
+    *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap", "flood", "stuck", "setting", "pool"),
+    *("circuit-break", "switch-key", "throttle", "flag", "maintenance", "pause-queue", "rotate"),
 )
 """Services with an operators' API."""
 FILES = (
@@ -103,7 +106,8 @@ DATABASE = {
 SERVER = r"""
 %v = ("limit.main", "unlimited", "breaker.provider", "closed", "key.provider", "main", "throttle.chat", "off",
       "flag.search", "on", "revoked.main", "no", "answers.all", "ok", "secret.session", "as started",
-      "maintenance.payments", "off", "mode.maintenance", "off", "pool.database", "fresh");
+      "maintenance.payments", "off", "mode.maintenance", "off", "pool.database", "fresh",
+      "flood.mail", "off", "stuck.mail", "off", "pause.mail", "off");
 $s = IO::Socket::INET->new(LocalPort => 8080, Listen => 50, ReuseAddr => 1) or die;
 while ($c = $s->accept) {
   $first = <$c>; $n = 0;
