@@ -32,5 +32,4 @@ CHECKS: tuple[type[Check], ...] = (
     Checklist,
     StayedGood,
     VersionIs,
-    Refused,
 )
