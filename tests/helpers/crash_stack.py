@@ -70,7 +70,7 @@ EXAMPLES: dict[str, Example] = {
     "database.lock": Example({"service": "lock", "table": "orders"}, sees=SESSIONS),
     "change.setting": Example({"service": "setting", "setting": "flag.search", "value": "off"}),
     # A service that says that it leaks, and a database that has no session of it: the undo looks at both.
-    "database.connections-exhausted": Example({"service": "pool", "database": "lock"}),
+    "database.connections-exhausted": Example({"service": "pool", "database": "pool-db"}),
     "circuit-break": Example({"service": "circuit-break", "dependency": "provider"}),
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
@@ -86,7 +86,7 @@ PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close"
 """Services behind a proxy."""
 ALONE = ("crash-loop", "cpu-limit", "memory-limit", "cpu-hog", "memory-hog", "scale")
 """Services of one replica that nobody talks to."""
-DATABASES = ("lock", "migration")
+DATABASES = ("lock", "migration", "pool-db")
 """Services that are a PostgreSQL: the staging system's own, with nothing but its table of orders."""
 ADMIN = (
     *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap", "flood", "stuck", "setting", "pool"),
