@@ -43,7 +43,13 @@ RATES = 120
 DEFAULT_ROLES = ("Incident Commander", "Tech Lead", "Communications", "Scribe")
 """The roles where the SOP names none."""
 SHOWN = ("detect", "respond", "assess", "announce", "rollback", "mitigate", "recover")
-PEOPLES = {"ack": "acknowledged", "mitigated": "says that it is mitigated", "note": "notes", "hint": "was given"}
+PEOPLES = {
+    "ack": "acknowledged",
+    "announce": "announces",
+    "hint": "was given",
+    "mitigated": "says that it is mitigated",
+    "note": "notes",
+}
 
 
 def roles_of(policy: Policy) -> tuple[str, ...]:

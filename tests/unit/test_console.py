@@ -67,7 +67,7 @@ def test_everything_fits_on_80_by_24(running: Running) -> None:
     assert all(len(line) <= 80 for line in lines)
     for wanted in (
         "SEV-1", "Database down", "respond", "of   15:00", "announce", "mitigate", "alerts    DatabaseDown",
-        "✖ health", "Incident Commander", "message     in", "Engineering Manager i", "hints       0 of 1",
+        "✖ health", "Incident Commander", "message     in", "Engineering Manager\n", "hints       0 of 1",
         "□ ", "[a]ck", "you are ana", "page: DatabaseDown",
     ):  # fmt: skip
         assert wanted in shown, f"{wanted}\n{shown}"
