@@ -7,9 +7,11 @@ PYTEST_ARGS ?=
 STACKS ?= 3
 # Test files at once. Most of what they do is wait for stacks.
 WORKERS ?= 2
+# Where `make sabotage` runs: embedded or compose.
+STACK ?= embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help drill test test-fast browser-tools bench lint images engine-check schema clean
+.PHONY: help drill test test-fast browser-tools bench lint images engine-check schema recordings sabotage clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,7 +47,7 @@ test: $(VENV)/.installed lint images ## every test; the stack tests need a Docke
 	$(BIN)/pytest tests -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.installed ## the tests that need no stack of any kind, and no browser
-	$(BIN)/pytest tests -m "not stack and not embedded and not browser" $(PYTEST_ARGS)
+	$(BIN)/pytest tests -m "not stack and not embedded and not browser" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 browser-tools: ## what the tests in tests/browser need: Chromium (as root, on Debian) and axe-core
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null && command -v npm >/dev/null || apt-get update -qq
@@ -66,6 +68,12 @@ lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 schema: $(VENV)/.installed ## write drills/drill.schema.json and docs/kinds.md anew
 	$(BIN)/sevdrill schema -o drills/drill.schema.json
 	$(BIN)/sevdrill kinds --markdown > docs/kinds.md
+
+sabotage: $(VENV)/.installed ## break every part of every drill for real (or DRILLS="a b"; STACK=compose), and report what passed all the same
+	$(BIN)/python tests/helpers/matrix.py --stack $(STACK) $(DRILLS)
+
+recordings: $(VENV)/.installed ## run drills that have no recording in tests/recorded yet (or DRILLS="a b") and keep their timelines
+	$(BIN)/python tests/helpers/recording.py $(DRILLS)
 
 clean: ## remove what the project made here (not Docker images)
 	rm -rf $(VENV) .browser build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

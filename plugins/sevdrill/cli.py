@@ -111,13 +111,14 @@ def _parser() -> argparse.ArgumentParser:
     toxiproxy.add_argument("--parent-pid", type=int, metavar="PID", help="end when this process does")
     toxiproxy.set_defaults(run=_toxiproxy)
     from sevdrill import commands as looking_back
-    from sevdrill import lookups, people_commands, teaching, training
+    from sevdrill import people_commands, teaching, training
+    from sevdrill.lookups import add_lookups
 
     looking_back.add_commands(commands)
-    lookups.add_lookups(commands)
     people_commands.add_commands(commands)
     training.add_commands(commands)
     teaching.add_commands(commands)
+    add_lookups(commands)
     return parser
 
 

@@ -89,9 +89,9 @@ def load_contacts(path: Path) -> Contacts:
         UsageError: it cannot be read or has mistakes; the message has every one, with its place.
     """
     try:
-        source, problems, found = read_model(path, Contacts, "contacts")
+        source, problems, contacts = read_model(path, Contacts, "contacts")
     except OSError as error:
         raise UsageError(f"{path}: the contacts cannot be read: {error.strerror or error}; check the path") from None
-    if found is None:
+    if contacts is None:
         raise UsageError(report(str(path), source, problems))
-    return found
+    return contacts

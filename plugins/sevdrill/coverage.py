@@ -8,6 +8,7 @@ nothing.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,11 +63,10 @@ class DrillName:
     function: str = ""
     """The test's function, for a drill in Python."""
 
-    def is_of(self, recorded: str) -> bool:
-        """Whether a run's record of its file means this drill."""
-        path, _, function = recorded.partition("::")
-        same = Path(path).parts[-1:] == self.file.parts[-1:]
-        return same and function.partition("[")[0] == self.function
+    def is_of(self, recorded: str, title: str) -> bool:
+        """Whether a run's record of its file and title means this drill; of a test the title is made from its name."""
+        same = Path(recorded.partition("::")[0]).parts[-1:] == self.file.parts[-1:]
+        return same and (not self.function or re.sub(r"[^a-z0-9]+", "-", title.lower()).startswith(self.name))
 
 
 @dataclass(frozen=True)

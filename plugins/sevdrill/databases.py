@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Databases", "DbSession"]
+__all__ = ["Databases", "DbSession", "Migration", "Migrations"]
 
 
 @dataclass(frozen=True)
@@ -41,3 +41,39 @@ class Databases(Protocol):
 
     def longest_wait(self, service: str) -> float:
         """Seconds that the session which waits longest for a lock has waited so far; 0 when none waits."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A change of the schema, and how it is taken back; both are SQL."""
+
+    name: str
+    up: str
+    down: str
+    """Empty where there is no way back."""
+
+
+class Migrations(Protocol):
+    """Change the schema of the database that a service is, and take the change back."""
+
+    def known(self, service: str, name: str) -> Migration:
+        """A migration that the stack's files bring.
+
+        Raises:
+            StackError: there is none of this name; the text lists those that there are.
+        """
+
+    def applied(self, service: str) -> list[str]:
+        """Names of the migrations that are in force, the newest last, as the database's own table has them."""
+
+    def schema(self, service: str) -> str:
+        """A digest of tables, columns, constraints and indexes; equal for equal schemas."""
+
+    def schema_before(self, service: str, name: str) -> str:
+        """The digest from before a migration that is in force."""
+
+    def up(self, service: str, migration: Migration) -> None:
+        """Apply a migration and note it, both or neither."""
+
+    def down(self, service: str, migration: Migration) -> None:
+        """Take a migration back and forget it, both or neither; one that is not in force is left alone."""

@@ -189,13 +189,15 @@ class History:
             found.setdefault(entry.drill, []).append(entry)
         return found
 
-    def last_passed(self) -> dict[str, str]:
-        """When each drill last passed, ISO 8601 in UTC, by the drill's file (of a test, with its function)."""
+    def last_passed(self) -> dict[tuple[str, str], str]:
+        """When each drill last passed, ISO 8601 in UTC, by its file and name."""
         if not self.path.exists():
             return {}
         with self._open() as database:
-            rows = database.execute("select file, max(began) from drills where outcome = 'passed' group by file")
-            return {str(file): str(began) for file, began in rows}
+            rows = database.execute(
+                "select file, drill, max(began) from drills where outcome = 'passed' group by file, drill"
+            )
+            return {(str(file), str(drill)): str(began) for file, drill, began in rows}
 
     # -- people -------------------------------------------------------------------------------------------------------
 

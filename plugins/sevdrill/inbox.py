@@ -17,10 +17,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-__all__ = ["Does", "Inbox", "Now", "Saying", "clear_now", "now_of", "put", "remove", "write_now"]
+__all__ = ["STATUSES", "Does", "Inbox", "Now", "Saying", "clear_now", "now_of", "put", "remove", "write_now"]
 
 Does = Literal["ack", "note", "mitigated", "role", "announce", "hint"]
 
+STATUSES = ("declared", "investigating", "identified", "monitoring", "resolved")
+"""Where an incident can stand, in the words of drill files."""
 LONGEST = 4000
 """The longest text that somebody may say, in characters."""
 MOST = 1 << 20

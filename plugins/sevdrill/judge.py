@@ -7,7 +7,7 @@ the timeline that it rests on.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple
@@ -48,7 +48,7 @@ class TargetResult:
     measured: Interval | None
     """Seconds from injected, as an interval; None when it was not measured."""
     met: bool | None
-    """None when it was not measured and nothing demands it."""
+    """None when it was not measured, and nothing demands it or the run ended too early to tell."""
     lines: tuple[int, ...] = ()
     """Numbers of the timeline's lines that the measured time rests on."""
 
@@ -145,6 +145,8 @@ class _Judge:
             outcome, reasons = Outcome.INVALID, invalid
         else:
             outcome, reasons = (Outcome.FAILED, failed) if failed else (Outcome.PASSED, [])
+        if outcome in (Outcome.ABORTED, Outcome.INVALID):
+            targets = tuple(self._unfinished(target, outcome) for target in targets)
         # What is missing in the timeline is missed at its last line.
         unique = {r.text: r.lines or self.seen.lines(self.timeline.lines[-1]) for r in reversed(reasons)}
         ordered = tuple(dict.fromkeys(r.text for r in reasons))
@@ -283,6 +285,15 @@ class _Judge:
             met = measured.hi <= target.limit if measured else (False if key in wanted else None)
             lines = tuple(sorted({*_lines(injected), *_lines(mark)}))
             yield TargetResult(target, name, measured, met, lines)
+
+    def _unfinished(self, result: TargetResult, outcome: Outcome) -> TargetResult:
+        """What never came is no miss where nothing is said of the system, or where the run ended before it was due."""
+        injected = self.marks.get("injected")
+        if result.measured is not None or injected is None:
+            return result
+        stopped = next(self.timeline.of(Stopped), self.timeline.lines[-1])
+        due = injected.when.lo + result.target.limit <= stopped.t
+        return result if due and outcome is Outcome.ABORTED else replace(result, met=None)
 
     def _checks(self) -> Iterator[CheckResult]:
         reads: dict[int, ReadLine] = {}

@@ -1,4 +1,4 @@
-"""The commands that look something up in the SOPs: ``sevdrill coverage``."""
+"""The commands that look something up in the SOPs: ``sevdrill coverage`` and ``sevdrill card``."""
 
 from __future__ import annotations
 
@@ -28,6 +28,18 @@ def add_lookups(commands: Any) -> None:
     coverage.add_argument("--json", action="store_true", help="as JSON")
     coverage.add_argument("--state", type=Path, default=Path(".sevdrill"), metavar="DIR", help="default: .sevdrill")
     coverage.set_defaults(run=_coverage)
+    card = commands.add_parser("card", help="show what the SOP says about a severity or a symptom, on one screen")
+    card.add_argument("topic", nargs="+", metavar="TOPIC", help="such as SEV-1, 429, rollback, contacts")
+    card.add_argument("--policy", default="sop-001", metavar="NAME|FILE", help="default: sop-001")
+    card.set_defaults(run=_card)
+
+
+def _card(options: argparse.Namespace) -> int:
+    from sevdrill.reports.card import card
+    from sevdrill.severity import load_policy
+
+    print("\n".join(card(load_policy(options.policy), " ".join(options.topic))))
+    return 0
 
 
 def _coverage(options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ Points that were found by polling are derived here, from the samples, so that th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, get_args
 
@@ -137,7 +138,8 @@ class Recorded:
     def _people(self, injected: Interval, found: Mapping[str, Mark | None]) -> Iterator[tuple[str, Mark | None]]:
         """What people did, and what it counts for in the mode of the run."""
         mode = self.timeline.run.mode
-        mine = [line for line in self.timeline.of(PersonLine) if line.typed >= injected.lo]
+        over = min((at for at in map(self.phase, ("close", "verify", "restore")) if at is not None), default=math.inf)
+        mine = [line for line in self.timeline.of(PersonLine) if line.typed >= injected.lo and line.t <= over]
         answers = [line for line in mine if line.does == "ack"]
         acknowledged = self._typed(answers[0], injected) if answers else None
         yield "acknowledged", acknowledged
@@ -148,7 +150,7 @@ class Recorded:
             # What an SOP calls its response time runs until somebody is on it.
             yield "responded", acknowledged
             said = [line for line in mine if line.does == "mitigated"]
-            held = self._held_times() if said else []
+            held = self._held_times(injected) if said else []
             true = [line for line in said if self._was_so(line.t, held)]
             self.untrue = tuple(line for line in said if line not in true)
             yield "mitigated", self._typed(true[0], injected) if true else None
@@ -165,14 +167,17 @@ class Recorded:
         A window of the load shows for its length what is over. And a service may still be coming up: it has the time
         for which the steady state must hold, which is the drill's own measure of a moment.
         """
-        lag = max(probe.lag for probe in steady_series(self.scenario).values())
+        probes = steady_series(self.scenario).values()
+        lag = max(probe.lag for probe in probes)
         until = said + lag + 2 * self.scenario.steady_state.hold
-        return any(time.lo <= until and time.hi >= said for time in held)
+        # The last look before the drill ended may have been a moment before the word.
+        since = said - self.scenario.steady_state.every * 2 - max(probe.timeout for probe in probes)
+        return any(time.lo <= until and time.hi >= since for time in held)
 
-    def _held_times(self) -> list[Interval]:
-        """When the steady state had held for `hold`, over all its probes."""
+    def _held_times(self, injected: Interval) -> list[Interval]:
+        """When the steady state had held for `hold` again, over all its probes; not as it still held from before."""
         steady = self.scenario.steady_state
-        found = [Interval(float("-inf"), float("inf"))]
+        found = [Interval(-math.inf, math.inf)]
         for series in steady_series(self.scenario):
             mine = [
                 Interval(time.lo + steady.hold, time.hi)
@@ -180,7 +185,7 @@ class Recorded:
                 if time.width >= steady.hold
             ]
             found = list(_both(found, mine))
-        return found
+        return [time for time in found if steady.throughout or time.lo > injected.lo]
 
     def _ended(self, step: StepLine) -> Mark:
         return Mark(Interval(step.lo, step.hi), self.lines(step))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 __all__ = ["add_commands"]
 
-STATUSES = ("declared", "investigating", "identified", "monitoring", "resolved")
+STATUSES = ("declared", "investigating", "identified", "monitoring", "resolved")  # as in `following`, which costs time
 
 
 def add_commands(commands: Any) -> None:
@@ -24,7 +25,7 @@ def add_commands(commands: Any) -> None:
     role.add_argument("role", nargs="+", metavar="ROLE", help="such as commander")
     announce = commands.add_parser("announce", help="tell people how things stand, in the words of the SOP")
     announce.add_argument("status", choices=STATUSES, metavar="STATUS", help=", ".join(STATUSES))
-    announce.add_argument("text", nargs="*", metavar="TEXT", help="a sentence of your own, beside the template")
+    announce.add_argument("--text", default="", metavar="TEXT", help="a sentence of your own, beside the template")
     announce.add_argument("--to", default="", metavar="WHO", help="such as status-page (default) or stakeholders")
     hint = commands.add_parser("hint", help="ask for the next hint of the drill; it is counted")
     speaking = (ack, note, mitigated, role, announce, hint)
@@ -38,7 +39,12 @@ def add_commands(commands: Any) -> None:
     service.add_argument("name", nargs="?", default="", metavar="SERVICE", help="default: list all")
     service.add_argument("what", nargs="?", default="status", choices=("status", "restart", "start", "stop"))
     service.set_defaults(run=_service)
-    for command in (*speaking, status, service):
+    console = commands.add_parser("console", help="show the drill that is under way full-screen, and take part in it")
+    console.add_argument("--as", dest="by", default="", metavar="NAME", help="who you are (default: your login)")
+    console.add_argument("--web", action="store_true", help="as a page on this machine; prints its link")
+    console.add_argument("--port", type=int, default=0, metavar="PORT", help="for --web (default: any free one)")
+    console.set_defaults(run=_console)
+    for command in (*speaking, status, service, console):
         command.add_argument("--run", dest="of", default="", metavar="RUN|STACK", help="which run, if several are")
         command.add_argument("--state", type=Path, default=Path(".sevdrill"), metavar="DIR", help="default: .sevdrill")
 
@@ -54,26 +60,20 @@ def who(given: str) -> str:
 
 
 def _say(options: argparse.Namespace) -> int:
-    from pydantic import ValidationError
-
     from sevdrill.clock import SystemClock
-    from sevdrill.errors import UsageError
     from sevdrill.escaping import line as one_line
-    from sevdrill.inbox import Saying
+    from sevdrill.following import saying_of
     from sevdrill.speaking import drilling, say
 
     clock = SystemClock()
     sent = clock.now()
     by = who(options.by)
     what = getattr(options, "status", "")
-    text = " ".join(getattr(options, "text", ()))
+    text = getattr(options, "text", "")
+    text = text if isinstance(text, str) else " ".join(text)
     if options.does == "role":
         by, what, text = options.name, " ".join(options.role), f"said by {by}" if options.by else ""
-    try:
-        saying = Saying(by=by, does=options.does, what=what, to=getattr(options, "to", ""), text=text, at=sent)
-    except ValidationError as error:
-        mistake = error.errors(include_url=False)[0]
-        raise UsageError(f"{mistake['loc'][0]}: {mistake['msg']}") from None
+    saying = saying_of(by=by, does=options.does, what=what, to=getattr(options, "to", ""), text=text, at=sent)
     found = say(drilling(options.state, options.of), saying, clock)
     told = " ".join(filter(None, (found["does"], found["what"], found["text"])))
     print(one_line(f"on the timeline: {found['by']}: {told}"))
@@ -115,4 +115,27 @@ def _service(options: argparse.Namespace) -> int:
         for replica in lifecycle.replicas(service):
             health = {True: ", healthy", False: ", not healthy", None: ""}[replica.healthy]
             print(one_line(f"{replica.name:<24} {'runs' + health if replica.running else 'does not run'}"))
+    return 0
+
+
+def _console(options: argparse.Namespace) -> int:
+    from sevdrill.clock import SystemClock
+    from sevdrill.errors import UsageError
+    from sevdrill.following import Following
+
+    following = Following(options.state, options.of, SystemClock())
+    try:
+        if options.web:
+            from sevdrill.webconsole import serve
+
+            serve(following, options.port, lambda link: print(link, flush=True))
+            return 0
+        from sevdrill.console import Console
+    except ImportError as error:
+        raise UsageError(
+            f"the console needs {error.name}, which is not installed: pip install 'pytest-sevdrill[console]'"
+        ) from None
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the console needs a terminal; `sevdrill status` shows the drill in plain lines")
+    Console(following, who(options.by)).run()
     return 0

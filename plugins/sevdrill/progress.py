@@ -28,7 +28,7 @@ from sevdrill.timeline import (
 __all__ = ["Progress"]
 
 CLEAR = "\r\x1b[2K"
-NEXT = {"inject": "detect", "detect": "detect", "respond": "mitigate", "recover": "recover"}
+NEXT = {"quiet": "quiet", "inject": "detect", "detect": "detect", "respond": "mitigate", "recover": "recover"}
 
 
 class Progress:
@@ -39,13 +39,17 @@ class Progress:
         self._lock = threading.Lock()
         self._name, self._phase, self._event = "", "", ""
         self._limits: dict[str, str] = {}
-        self._injected: float | None = None
+        self._zero: float | None = None
         self._shown = -1.0
 
     def begin(self, name: str, scenario: Scenario, policy: Policy, mode: Mode = "auto") -> None:
         """A drill begins."""
         self._name, self._phase, self._event = name, "stack", "starting or reusing the stack"
-        self._limits = {key: str(t.limit) for key, t in targets_of(scenario, policy, mode).items() if key in LIMITS}
+        self._zero, self._shown = None, -1.0
+        limits = targets_of(scenario, policy, mode).items()
+        self._limits = {key: f"{t.limit} to {key}" for key, t in limits if key in LIMITS}
+        if scenario.quiet is not None:
+            self._limits = {"quiet": str(scenario.quiet.for_)}
         self._show()
 
     def line(self, line: Line) -> None:
@@ -63,10 +67,10 @@ class Progress:
             case PhaseLine():
                 self._phase = line.name
                 return line.name
-            case MarkLine(name="injected"):
-                self._injected = line.lo
-                return "injected"
-            case Sample(series=series, ok=True) if series.startswith("alert:") and self._injected is not None:
+            case MarkLine(name="injected" | "quiet"):
+                self._zero = line.lo
+                return line.name
+            case Sample(series=series, ok=True) if series.startswith("alert:") and self._zero is not None:
                 return f"{series.split(':', 2)[-1]} fires" if self._phase == "detect" else ""
             case FaultLine():
                 return f"{line.title}: {line.event}"
@@ -86,10 +90,10 @@ class Progress:
 
     def _show(self, now: float = 0.0) -> None:
         clock = ""
-        if self._injected is not None:
+        if self._zero is not None:
             key = NEXT.get(self._phase, "")
-            limit = f" of {self._limits[key]} to {key}" if key in self._limits else ""
-            clock = f" {now - self._injected:5.1f} s{limit} |"
+            limit = f" of {self._limits[key]}" if key in self._limits else ""
+            clock = f" {now - self._zero:5.1f} s{limit} |"
         text = f"{self._name} | {self._phase} |{clock} {self._event}"
         self._write(CLEAR + one_line(text)[: shutil.get_terminal_size().columns - 1])
 

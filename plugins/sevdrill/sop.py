@@ -349,6 +349,10 @@ class QuickFix(Model):
     """What is seen."""
     fix: Text
     """What to try first."""
+    also: tuple[Text, ...] = ()
+    """Other words that people may look for it by; ours, not the SOP's."""
+    see: tuple[Text, ...] = ()
+    """Names of the procedures and tables of contacts that the fix needs."""
 
 
 class QuickFixes(Block):
@@ -367,6 +371,10 @@ class Alert(Model):
     """Its likely cause."""
     action: str = ""
     """What to do first."""
+    also: tuple[Text, ...] = ()
+    """Other words that people may look for it by; ours, not the SOP's."""
+    see: tuple[Text, ...] = ()
+    """Names of the procedures and tables of contacts that the action needs."""
 
 
 class Alerts(Block):
@@ -400,6 +408,8 @@ class Scenario(Named):
     """What to do when the steps do not help."""
     escalation: tuple[str, ...] = ()
     """Whom to bring in, and what else must be done then."""
+    also: tuple[Text, ...] = ()
+    """Other words that people may look for it by; ours, not the SOP's."""
 
 
 class Guidance(Named):

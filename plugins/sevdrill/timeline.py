@@ -15,8 +15,9 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -330,7 +331,15 @@ class Timeline:
 
     def of(self, kind: type[L]) -> Iterator[L]:
         """Every line of one type."""
-        return (line for line in self.lines if isinstance(line, kind))
+        return iter(cast("list[L]", self._by_type.get(kind, [])))
+
+    @cached_property
+    def _by_type(self) -> dict[type, list[Line]]:
+        # Whoever judges asks for each type many times, and most lines are samples.
+        found: dict[type, list[Line]] = {}
+        for line in self.lines:
+            found.setdefault(type(line), []).append(line)
+        return found
 
     def samples(self, series: str) -> list[Sample]:
         """Every sample of one series, by the time it began."""
@@ -403,6 +412,18 @@ def _read(path: Path) -> Iterator[Line]:
 _NONE: set[str] = set()
 
 
+def _check_version(path: Path, text: bytes) -> None:
+    """Refuse another version before a line of it is: that would look like one that was changed."""
+    try:
+        first = json.loads(text)
+    except ValueError:
+        return
+    version = first.get("version", 1) if isinstance(first, dict) and first.get("type") == "run" else READABLE[-1]
+    if version not in READABLE:
+        readable = " and ".join(map(str, READABLE))
+        raise RunError(f"{path}: timeline version {version}, but this sevdrill reads {readable}; use a newer sevdrill")
+
+
 def read_new(path: Path, offset: int) -> tuple[list[Line], int]:
     """The lines that were written since ``offset`` bytes, and where the next ones begin; for whoever follows a run.
 
@@ -419,18 +440,6 @@ def read_new(path: Path, offset: int) -> tuple[list[Line], int]:
         raise RunError(f"cannot read the timeline {path}: {error.strerror}") from None
     except ValidationError:
         raise RunError(f"{path}: a line of it is no line of a timeline; {_CHANGED}") from None
-
-
-def _check_version(path: Path, text: bytes) -> None:
-    """Refuse another version before a line of it is: that would look like one that was changed."""
-    try:
-        first = json.loads(text)
-    except ValueError:
-        return
-    version = first.get("version", 1) if isinstance(first, dict) and first.get("type") == "run" else READABLE[-1]
-    if version not in READABLE:
-        readable = " and ".join(map(str, READABLE))
-        raise RunError(f"{path}: timeline version {version}, but this sevdrill reads {readable}; use a newer sevdrill")
 
 
 class TimelineWriter:

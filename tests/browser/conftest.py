@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from looked_at import LOG, with_load
+from looked_at import LOG, USED, with_load
 from made_up import DATABASE_DOWN, QUIET, incident, quiet, recorded, scenario
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from sevdrill.aftermath import finish_run
+from sevdrill.metering import USAGE
 from sevdrill.reports.manifest import write_manifest
 from sevdrill.session import review
 from sevdrill.timeline import Line
@@ -83,6 +85,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             drill = folder / name
             (drill / "evidence").mkdir(parents=True, exist_ok=True)
             (drill / "evidence" / "app.log").write_text(LOG, encoding="utf-8")
+            (drill / "evidence" / USAGE).write_text(json.dumps(USED), encoding="utf-8")
             write_manifest(drill / "evidence", [drill / "evidence" / "app.log"])
             recorded(drill, with_load(lines, 0.8))
             began = f"2026-01-0{number + 1}T00:00:00+00:00"

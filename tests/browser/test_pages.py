@@ -17,6 +17,7 @@ pytestmark = pytest.mark.browser
 
 PAGES = ("index.html", *(f"{name}/report.html" for name in ("passed", "failed", "invalid", "aborted", "quiet")))
 SOME = PAGES[:3]
+OTHERS = (PAGES[0], PAGES[2], PAGES[4])
 WIDTHS = (380, 1400)
 
 
@@ -48,7 +49,7 @@ def test_nothing_complains_and_nothing_overflows(browser: webdriver.Chrome, run:
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_axe_finds_no_violation(browser: webdriver.Chrome, run: Path, axe: str, dark: bool) -> None:
-    for page in (run / name for name in SOME):
+    for page in (run / name for name in (OTHERS if dark else SOME)):
         look(browser, page, 380 if dark else 1400, dark=dark)
         browser.execute_script(axe)
         found = browser.execute_async_script("axe.run().then(arguments[0])")
@@ -105,6 +106,15 @@ def test_dark_and_light_and_paper_have_their_own_colours(browser: webdriver.Chro
     look(browser, run / "passed" / "report.html", dark=True, media="print")
     assert colours() == ("rgb(255, 255, 255)", "#ffffff")
     assert len(browser.print_page()) > 10_000
+
+
+def test_the_resources_of_each_replica_are_drawn_with_their_gaps(browser: webdriver.Chrome, run: Path) -> None:
+    look(browser, run / "failed" / "report.html")
+    rows = browser.find_elements(By.XPATH, "//section[h2[@id='resources']]//tbody/tr")
+    assert [row.find_element(By.TAG_NAME, "th").text for row in rows] == ["app-1", "db-1"]
+    curves = [len(row.find_elements(By.CSS_SELECTOR, "td:nth-child(2) polyline")) for row in rows]
+    assert curves == [1, 2]
+    assert all(each.size["height"] > 20 for each in browser.find_elements(By.CSS_SELECTOR, "#resources ~ .scroll svg"))
 
 
 def test_a_keyboard_reaches_everything(browser: webdriver.Chrome, run: Path) -> None:

@@ -41,6 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
         (folder / "drills" / name).write_text(text, encoding="utf-8")
     stack = json.dumps([str(PROJECT / "docker-compose.drill.yml")])
     ini = ["[tool.pytest]", "strict = true", 'addopts = ["-p", "no:cacheprovider", "--import-mode=importlib"]']
+    ini += ['drill_blast_radius = "services=2,replicas=100%"']
     (folder / "pyproject.toml").write_text("\n".join([*ini, f"drill_stack = {stack}", ""]), encoding="utf-8")
     temporary = folder / "tmp"
     temporary.mkdir()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from embedded_root import EmbeddedRoot, restart, without_alert
+from embedded_root import EmbeddedRoot, restart, without_rule
 
 pytestmark = pytest.mark.embedded
 
@@ -21,7 +21,15 @@ def test_unsabotaged_it_passes(whole_stack: EmbeddedRoot) -> None:
     assert result.outcome == "passed", result.output
     assert result.code == 0
     assert "embedded, child processes" in result.output
-    used = json.loads((result.folder / result.drill["folder"] / "evidence" / "usage.json").read_text(encoding="utf-8"))
+    evidence = result.folder / result.drill["folder"] / "evidence"
+    known, queries, used = (
+        json.loads((evidence / name).read_text(encoding="utf-8"))
+        for name in ("prometheus.json", "queries.json", "usage.json")
+    )
+    # The stand-in for Prometheus tells what Prometheus would: the intervals, the rules, and what they saw.
+    assert (known["scrape_interval"], known["evaluation_interval"]) == (1.0, 1.0)
+    assert queries["DatabaseDown"]["series"]
+    assert "later" in (evidence.parent / "report.html").read_text(encoding="utf-8")
     assert {"app-1", "app-2", "db-1", "redis-1"} <= used["replicas"].keys()
     memory = used["replicas"]["db-1"]["memory"]
     assert memory[0] > 1 << 20, "before the fault"
@@ -30,7 +38,7 @@ def test_unsabotaged_it_passes(whole_stack: EmbeddedRoot) -> None:
 
 def test_without_its_alert_rule_detection_fails(whole_stack: EmbeddedRoot) -> None:
     path = whole_stack.drill(NAME, SHORT)
-    with without_alert(whole_stack, "DatabaseDown"):
+    with without_rule(whole_stack, "DatabaseDown"):
         result = whole_stack.run(path)
     assert result.outcome == "failed", result.output
     assert "detect: alert DatabaseDown" in result.reasons

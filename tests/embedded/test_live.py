@@ -106,7 +106,7 @@ def test_a_page_that_nobody_answers_fails_and_is_undone(whole_stack: EmbeddedRoo
 
 def test_what_is_called_mitigated_too_early_fails(whole_stack: EmbeddedRoot) -> None:
     team = Team(whole_stack)
-    played = team.plays("paged", "ack", "mitigated", "wait:12", "restart")
+    played = team.plays("paged", "ack", "mitigated", "wait:8", "restart")
     result = team.ends()
     assert played.returncode == 0, played.stderr + result.output
     assert result.outcome == "failed"

@@ -1,6 +1,6 @@
 """A runner that dies: the real engine, journal and watchdog on the small stack, killed at a chosen moment.
 
-``python crash_runner.py SPEC`` with SPEC a JSON object: `kind`, `moment`, `folder`, `stack` (its descriptor).
+`run` is what such a process does; it is told `kind`, `moment`, `folder`, and `stack` (its descriptor).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from crash_stack import EXAMPLES, look, write
+from crash_matrix import look_at, write
+from crash_stack import EXAMPLES
 
 from sevdrill.actions import RevertingAction
 from sevdrill.clock import SystemClock
@@ -26,11 +27,11 @@ from sevdrill.faults import Fault, State
 from sevdrill.healing import heal_all, start_watchdog
 from sevdrill.journal import Journal, JournalFile
 from sevdrill.plan import make_plan
-from sevdrill.ports import Messages, Ports
+from sevdrill.ports import Lifecycle, Messages, Ports
 from sevdrill.scenario import Kinds, scenario_model
 from sevdrill.severity import load_policy
 from sevdrill.shield import Shield
-from sevdrill.stacks.compose import ComposeStack
+from sevdrill.stacks.choice import attach
 from sevdrill.timeline import FaultLine, Line, RunLine, StepLine, TimelineWriter
 
 
@@ -102,17 +103,16 @@ class Runner:
         self.project = stack["project"]
         self.descriptor = stack
         self.clock = SystemClock()
-        self.baseline = look(self.project, kind)
 
     def die(self) -> None:
         """What the stack shows now is noted, and this process is no more."""
-        write(self.folder / "seen.json", look(self.project, self.kind))
+        write(self.folder / "seen.json", look_at(self.descriptor, self.kind))
         if self.moment == "group":
             os.killpg(0, signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
 
     def run(self) -> None:
-        stack = ComposeStack.attach(self.descriptor, self.clock)
+        stack = self._stack = attach(self.descriptor, self.clock)
         scenario = scenario_model(Kinds.default().with_([Idle])).model_validate(self._drill())
         subject = next(
             what for what in (*scenario.inject, *scenario.respond) if self.kind in (what.title, *_names(what))
@@ -162,14 +162,14 @@ class Runner:
             os.kill(json.loads((self.folder / "watchdog.json").read_text()), signal.SIGKILL)
             self.die()
         if self.moment == "engine away":
-            write(self.folder / "seen.json", look(self.project, self.kind))
+            write(self.folder / "seen.json", look_at(self.descriptor, self.kind))
             Path(self.descriptor["host"].removeprefix("unix://")).unlink()
             os.kill(os.getpid(), signal.SIGKILL)
         if self.moment in ("restarted", "recreated"):
             self._meddle()
             self.die()
         if self.moment == "stopped":
-            write(self.folder / "seen.json", look(self.project, self.kind))
+            write(self.folder / "seen.json", look_at(self.descriptor, self.kind))
             os.kill(os.getpid(), signal.SIGSTOP)
 
     def _listen(self, line: Line) -> None:
@@ -180,7 +180,7 @@ class Runner:
 
     def heal(self) -> None:
         """Heal as `sevdrill heal` does, and die in the middle of it."""
-        kind = type(next(iter(self._journal().debts.values())).fault)
+        kind = next(type(debt.fault) for debt in self._journal().debts.values() if self.kind in _names(debt.fault))
         kind.undo = self._watched(kind.undo)  # type: ignore[method-assign]
         list(heal_all(self.folder, self.clock))
 
@@ -193,10 +193,10 @@ class Runner:
         """Let a change go on until the stack shows something of it."""
 
         def acts(what: Any, ports: Ports, record: Any) -> None:
-            before = look(self.project, self.kind)
+            before = look_at(self.descriptor, self.kind)
 
             def after() -> None:
-                if look(self.project, self.kind) != before:
+                if look_at(self.descriptor, self.kind) != before:
                     self.die()
 
             act(what, Ports({port: Watched(one, after) for port, one in ports._ports.items()}), record)
@@ -238,7 +238,13 @@ class Runner:
             kind.undo = self._watched(undo)  # type: ignore[method-assign]
 
     def _meddle(self) -> None:
-        listed = look(self.project, self.kind)
+        if self.descriptor["kind"] == "embedded":
+            lifecycle, service = self._stack.ports()[Lifecycle], EXAMPLES[self.kind].settings["service"]
+            names = [replica.name for replica in lifecycle.replicas(service)]
+            lifecycle.kill(service, names)
+            lifecycle.start(service, names)
+            return
+        listed = look_at(self.descriptor, self.kind)
         names = [name.lstrip("/") for name in listed]
         if self.moment == "restarted":
             command = ["docker", "restart", "-t", "0", *names]
@@ -282,7 +288,11 @@ def _names(what: object) -> tuple[str, ...]:
     return (getattr(what, "fault", ""), getattr(what, "action", ""))
 
 
-if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
-    runner = Runner(given["kind"], given["moment"], Path(given["folder"]), given["stack"])
-    runner.heal() if given["moment"] == "heal" else runner.run()
+def run(kind: str, moment: str, folder: str, stack: dict[str, Any]) -> None:
+    """Be a runner, in a session of its own; what is printed goes to a file."""
+    os.setsid()
+    output = os.open(f"{folder}/output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(output, stream)
+    runner = Runner(kind, moment, Path(folder), stack)
+    runner.heal() if moment == "heal" else runner.run()

@@ -10,13 +10,12 @@ import os
 import threading
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import docker
 from drill_root import IMAGES
 
-__all__ = ["EXAMPLES", "Example", "compose", "look"]
+__all__ = ["EXAMPLES", "Example", "ask", "compose", "look"]
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,16 @@ class Example:
 ASK = ("psql", "-U", "dba", "-d", "shop", "-XAtqc")
 """How the databases of the stack are asked, here and by sevdrill."""
 SESSIONS = (*ASK, "select application_name from pg_stat_activity where datname = 'shop' and pid <> pg_backend_pid()")
+HOGS = ("sh", "-c", "grep -lsF SEVDRILL_HOG= /proc/[0-9]*/environ | grep -c .; :")
+
+COLUMNS = "select attname from pg_attribute where attrelid = 'orders'::regclass and attnum > 0 and not attisdropped"
 
 # A new kind joins the matrix by a line here; `test_every_kind_has_an_example` fails without it.
 EXAMPLES: dict[str, Example] = {
     "container.kill": Example({"service": "kill"}),
     "container.stop": Example({"service": "stop"}),
     "container.pause": Example({"service": "pause"}),
+    "container.crash-loop": Example({"service": "crash-loop"}),
     "network.latency": Example({"service": "latency", "latency": "200ms"}),
     "network.bandwidth": Example({"service": "bandwidth", "rate": "8kB"}),
     "network.reset": Example({"service": "reset"}),
@@ -55,28 +58,42 @@ EXAMPLES: dict[str, Example] = {
     "resource.disk-fill": Example(
         {"service": "disk", "folder": "/data/tmp", "leave": "1MiB"}, sees=("find", "/data", "-printf", "%p %s\\n")
     ),
+    "resource.cpu-limit": Example({"service": "cpu-limit", "cpus": 0.02}),
+    "resource.memory-limit": Example({"service": "memory-limit", "memory": "200MiB"}),
+    "resource.cpu-hog": Example({"service": "cpu-hog"}, sees=HOGS),
+    "resource.memory-hog": Example({"service": "memory-hog", "memory": "2MiB"}, sees=HOGS),
     "change.deploy": Example({"service": "release", "release": "1.1"}),
     "change.config": Example({"service": "config", "set": {"MODE": "wrong"}}),
+    "change.migration": Example({"service": "migration", "migration": "two"}, sees=(*ASK, COLUMNS)),
     "database.lock": Example({"service": "lock", "table": "orders"}, sees=SESSIONS),
     "change.setting": Example({"service": "setting", "setting": "flag.search", "value": "off"}),
+    # A service that says that it leaks, and a database that has no session of it: the undo looks at both.
+    "database.connections-exhausted": Example({"service": "pool", "database": "lock"}),
     "circuit-break": Example({"service": "circuit-break", "dependency": "provider"}),
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
     "flag": Example({"service": "flag", "flag": "search"}),
+    "maintenance": Example({"service": "maintenance", "part": "payments"}),
+    "config-set": Example({"service": "config-set", "set": {"MODE": "other"}}),
     "rotate-secret": Example({"service": "rotate", "secret": "session"}),
+    "scale": Example({"service": "scale", "replicas": 2}),
 }
 
 PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close", "timeout", "down")
 """Services behind a proxy."""
-DATABASES = ("lock",)
+ALONE = ("crash-loop", "cpu-limit", "memory-limit", "cpu-hog", "memory-hog", "scale")
+"""Services of one replica that nobody talks to."""
+DATABASES = ("lock", "migration")
 """Services that are a PostgreSQL: the staging system's own, with nothing but its table of orders."""
-ADMIN = ("rate-limit", "circuit-break", "switch-key", "throttle", "flag")
 ADMIN = (
-    *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap"),
-    *("circuit-break", "switch-key", "throttle", "flag", "rotate"),
+    *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap", "setting", "pool"),
+    *("circuit-break", "switch-key", "throttle", "flag", "maintenance", "rotate"),
 )
-ADMIN = ("rate-limit", "setting", "circuit-break", "switch-key", "throttle", "flag")
 """Services with an operators' API."""
+FILES = (
+    "echo 'alter table orders add column two text' >/tmp/two.up.sql; "
+    "echo 'alter table orders drop column two' >/tmp/two.down.sql; exec sleep 3600"
+)
 DATABASE = {
     "image": f"{IMAGES}-db",
     "stop_grace_period": "1s",
@@ -85,7 +102,8 @@ DATABASE = {
 }
 SERVER = r"""
 %v = ("limit.main", "unlimited", "breaker.provider", "closed", "key.provider", "main", "throttle.chat", "off",
-      "flag.search", "on", "revoked.main", "no", "answers.all", "ok", "secret.session", "as started");
+      "flag.search", "on", "revoked.main", "no", "answers.all", "ok", "secret.session", "as started",
+      "maintenance.payments", "off", "mode.maintenance", "off", "pool.database", "fresh");
 $s = IO::Socket::INET->new(LocalPort => 8080, Listen => 50, ReuseAddr => 1) or die;
 while ($c = $s->accept) {
   $first = <$c>; $n = 0;
@@ -113,6 +131,7 @@ def compose(image: str) -> str:
         "proxies": {name: [8080, 8081] for name in PROXIED} | {"big": [8080]},
         "admin": {name: f"http://{name}:8080/settings" for name in ADMIN},
         "databases": dict.fromkeys(DATABASES, ASK),
+        "migrations": {"migration": {"service": "files", "folder": "/tmp"}},
         "releases": {"release": {"1.0": f"{image}:1.0", "1.1": f"{image}:1.1"}},
     }
     services: dict[str, Any] = {
@@ -121,9 +140,11 @@ def compose(image: str) -> str:
         "big": {**serve, "command": [*serve["command"][:3], BIG.replace("$", "$$")]},
         **{name: {**serve, "expose": ["8080"]} for name in ADMIN},
         **{name: {**sleep, **two} for name in ("kill", "stop", "pause", "release")},
-        **{name: dict(sleep) for name in PROXIED},
+        **{name: dict(sleep) for name in (*PROXIED, *ALONE)},
         **dict.fromkeys(DATABASES, DATABASE),
+        "files": {**sleep, "command": ["sh", "-c", FILES]},
         "config": {**sleep, **two, "environment": {"MODE": "right", "PASSWORD": "not $$changed"}},
+        "config-set": {**sleep, "environment": {"MODE": "right"}},
         "partition": {**sleep, "networks": {"one": {"aliases": ["first", "second"]}, "two": {}}},
         "disk": {**sleep, "command": ["sh", "-c", "mkdir -p /data/tmp; exec sleep 3600"], "volumes": ["disk:/data"]},
     }
@@ -161,6 +182,8 @@ def _container(client: Any, container: str, example: Example) -> dict[str, Any]:
         "paused": state["Paused"],
         "image": data["Config"]["Image"],
         "environment": sorted(data["Config"]["Env"] or ()),
+        "program": [data["Config"]["Entrypoint"], data["HostConfig"]["RestartPolicy"]["Name"]],
+        "limits": _limits(client, data["HostConfig"]),
         "networks": {
             name: sorted({data["Name"][1:], *(place.get("DNSNames") or place["Aliases"] or ())} - {container[:12]})
             for name, place in networks.items()
@@ -174,20 +197,27 @@ def _container(client: Any, container: str, example: Example) -> dict[str, Any]:
             shown["sees"] = [line.decode() for line in shown["sees"]]
         if example.settings["service"] in ADMIN:
             addresses = [place["IPAddress"] for place in networks.values() if place["IPAddress"]]
-            shown["settings"] = _ask(f"http://{addresses[0]}:8080/")
+            shown["settings"] = ask(f"http://{addresses[0]}:8080/")
     return shown
+
+
+def _limits(client: Any, host: dict[str, Any]) -> list[int]:
+    # A quota below 0, and memory as much as the machine has, are no limits.
+    machine = client.api.info()["MemTotal"] if host["Memory"] else 0
+    return [host["NanoCpus"], max(host["CpuQuota"], 0), host["Memory"] if host["Memory"] < machine else 0]
 
 
 def _proxies(data: dict[str, Any]) -> object:
     api = next(part.partition("=")[2] for part in data["Config"]["Cmd"] if part.startswith("-port="))
     bound = data["NetworkSettings"]["Ports"].get(f"{api}/tcp") or []
-    found = _ask(f"http://127.0.0.1:{bound[0]['HostPort']}/proxies") if bound else {}
+    found = ask(f"http://127.0.0.1:{bound[0]['HostPort']}/proxies") if bound else {}
     if "error" in found:
         return found
     return {name: {"enabled": p["enabled"], "toxics": [t["name"] for t in p["toxics"]]} for name, p in found.items()}
 
 
-def _ask(url: str) -> dict[str, Any]:
+def ask(url: str) -> dict[str, Any]:
+    """A JSON answer; what went wrong where there is none."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=3) as answer:
@@ -195,8 +225,3 @@ def _ask(url: str) -> dict[str, Any]:
             return answered
     except (OSError, ValueError) as error:
         return {"error": type(error).__name__}
-
-
-def write(file: Path, shown: object) -> None:
-    """Keep what was seen, for whoever looks after this process is dead."""
-    file.write_text(json.dumps(shown))

@@ -26,9 +26,10 @@ IMAGES = os.environ.get("STAGING_IMAGES", "sevdrill-staging")
 CONFTEST = """
 import os
 import subprocess
+import sys
 
 from sevdrill.faults import FAULTS
-from sevdrill.ports import Lifecycle, Release
+from sevdrill.ports import Admin, Lifecycle, Release
 from sevdrill.session import DrillSession
 
 SABOTAGE = os.environ.get("SABOTAGE", "")
@@ -45,6 +46,8 @@ def sabotaged(self):
         lifecycle.kill(argument, [replica.name for replica in lifecycle.replicas(argument)])
     elif kind == "deploy":
         stack.ports()[Release].deploy("app", argument)
+    elif kind == "set":
+        stack.ports()[Admin].change(*argument.split(" "))
     return stack
 
 
@@ -53,7 +56,12 @@ if SABOTAGE == "no-op":
     # Whichever fault a drill has: it says that it was injected, and nothing is done.
     for fault in FAULTS:
         fault.inject = lambda self, ports, record: None
-"""
+if "SABOTAGE_PLAN" in os.environ:
+    sys.path.insert(0, {HELPERS})
+    import saboteur
+
+    saboteur.install()
+""".replace("{HELPERS}", repr(str(Path(__file__).parent)))
 
 
 def run_folders(root: Path) -> set[Path]:
@@ -94,6 +102,7 @@ class DrillRoot:
         (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
         files = json.dumps([str(PROJECT / "docker-compose.drill.yml")])
         ini = ["[tool.pytest]", "strict = true", 'addopts = ["-p", "no:cacheprovider"]', 'drill_patience = "30s"']
+        ini += ['drill_blast_radius = "services=2,replicas=100%"']
         text = "\n".join([*ini, f"drill_stack = {files}", ""])
         (folder / "pyproject.toml").write_text(text, encoding="utf-8")
 

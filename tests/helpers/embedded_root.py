@@ -203,9 +203,17 @@ class EmbeddedRoot(DrillRoot):
         state = self.folder / ".sevdrill"
         EmbeddedStack(EmbeddedConfig(files, self.project, state, keep=True), SystemClock()).up()
 
+    def stands(self) -> bool:
+        """Whether there is a stack that a run would use."""
+        return self._description.exists()
+
+    @property
+    def _description(self) -> Path:
+        return self.folder / ".sevdrill" / "stacks" / self.project / "embedded.json"
+
     def data(self) -> Path:
         """The folder of the stack's data."""
-        file = self.folder / ".sevdrill" / "stacks" / self.project / "embedded.json"
+        file = self._description
         document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return Path(document["folder"])
 
@@ -219,7 +227,7 @@ def restart(root: EmbeddedRoot, service: str) -> None:
 
 
 @contextmanager
-def without_alert(root: EmbeddedRoot, alert: str) -> Iterator[None]:
+def without_rule(root: EmbeddedRoot, alert: str) -> Iterator[None]:
     """The rule is there, but its alert has another name: the one that the drill waits for never fires."""
     rules = root.data() / "own" / "prometheus-1" / "rules.yml"
     before = rules.read_text(encoding="utf-8")
@@ -229,5 +237,7 @@ def without_alert(root: EmbeddedRoot, alert: str) -> Iterator[None]:
     try:
         yield
     finally:
-        rules.write_text(before, encoding="utf-8")
-        restart(root, "prometheus")
+        # A run that found its stack dirty has taken it down, and the rules with it.
+        if rules.exists():
+            rules.write_text(before, encoding="utf-8")
+            restart(root, "prometheus")

@@ -21,6 +21,26 @@ LOG = """\
 not a line of an engine
 """
 
+MIB = 1 << 20
+USED = {
+    "at": [float(n) for n in range(2, 24, 2)],
+    "replicas": {
+        "app-1": {
+            "memory": [100 * MIB] * 4 + [300 * MIB] + [120 * MIB] * 6,
+            "processor_seconds": [n * 0.5 for n in range(4)] + [n * 2.0 for n in range(4, 11)],
+            "processes": [1] * 11,
+        },
+        "db-1": {
+            "memory": [50 * MIB] * 5 + [None] * 3 + [40 * MIB] * 2 + [None],
+            "processor_seconds": [1.0] * 5 + [None] * 3 + [0.1, 0.3] + [None],
+            "processes": [5] * 11,
+        },
+    },
+    "missed": 2,
+    "why_missed": "StackError: <b>",
+}
+"""What two replicas used: the database is away between 12 and 18 s, and at the end."""
+
 
 def with_load(lines: list[Line], failing: float) -> list[Line]:
     """The same run, with the load's samples as the load probe writes them."""

@@ -114,13 +114,14 @@ def incident(
     pages: int = 1,
     ended: bool = True,
     dirty: bool = False,
+    every: float = EVERY,
 ) -> list[Line]:
     """The lines of a run in which everything happened when the arguments say so; None: it never did."""
     respond = max(v for v in (detected, injected) if v is not None) + 0.1
     verify = (recovered or injected + 60) + drill.steady_state.hold + 1
     restore, end = verify + 2, verify + 4
     alive = series("monitoring", end, lambda t: monitoring_dies is None or t < monitoring_dies, every=0.5)
-    pager = series("pager", end, lambda t: True)
+    pager = series("pager", end, lambda t: True, every=every)
     lines: list[Line] = [*alive, *pager]
     loaded = {name for name, probe in steady_series(drill).items() if probe.probe == "load"}
     for name in steady_series(drill):
@@ -128,11 +129,12 @@ def incident(
             name,
             verify if name in loaded else end,
             lambda t: (healthy_before and t < injected + 0.1) or (recovered is not None and t >= recovered),
+            every=every,
         )
     for name in effect_series(drill):
-        lines += series(name, end, lambda t: injected + 0.5 <= t < (recovered or end))
+        lines += series(name, end, lambda t: injected + 0.5 <= t < (recovered or end), every=every)
     for name in alert_series(drill):
-        lines += series(name, end, lambda t: detected is not None and detected <= t < (recovered or end))
+        lines += series(name, end, lambda t: detected is not None and detected <= t < (recovered or end), every=every)
     lines += [
         PhaseLine(t=0.1, name="prepare"),
         PhaseLine(t=1.0, name="steady"),

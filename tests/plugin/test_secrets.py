@@ -136,7 +136,9 @@ def test_nothing_that_a_run_leaves_holds_a_secret(pytester: pytest.Pytester, mon
     # What was masked is masked, not left out.
     assert sum(text.count("MASKED") for text in found.values()) > 200
     # And what is judged again is judged alike.
-    for run in {Path(name).parent for name in found if name.endswith("timeline.jsonl")}:
-        again = pytester.run(sys.executable, "-m", "sevdrill", "report", str(run))
-        assert again.ret == 0, again.stderr.str()
-        assert slipped(left(folder, again.stdout.str())) == []
+    drills = {Path(name).parent for name in found if name.endswith("timeline.jsonl")}
+    (run,) = {drill.parent for drill in drills}
+    again = pytester.run(sys.executable, "-m", "sevdrill", "report", str(run))
+    assert again.ret == 0, again.stderr.str()
+    assert all(str(drill) in again.stdout.str() for drill in drills)
+    assert slipped(left(folder, again.stdout.str())) == []

@@ -6,6 +6,7 @@ Runners are killed for real, on a small stack of light services; whether a fault
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import signal
 import socket
@@ -13,22 +14,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import crash_runner
 import httpx
 import pytest
-from crash_stack import EXAMPLES, compose, look
+from crash_matrix import MOMENTS, PROMISED, Cell, Matrix, proved
+from crash_stack import EXAMPLES, compose
 from drill_root import docker, wait_for
 
 from sevdrill.actions.undoing import Heal
 from sevdrill.clock import SystemClock
 from sevdrill.diagnostics import load_data
-from sevdrill.healing import heal_all
 from sevdrill.ports import Endpoints, Ports
 from sevdrill.session import DrillSession, Options
 from sevdrill.shield import Shield
@@ -36,113 +34,7 @@ from sevdrill.stacks.compose import ComposeConfig, ComposeStack
 
 pytestmark = pytest.mark.stack
 
-AT_ONCE = 6
-"""So many runners side by side, each with a journal and a watchdog of its own."""
-PROMISED = 10.0
-"""Seconds after the runner's death within which the fault is promised to be gone."""
-GONE_WITHIN = 2 * PROMISED
-"""What a single one may take here, where so many runners that die at once keep a small machine busy."""
-BEFORE = ("before the journal", "after the journal", "torn")
-MOMENTS = (*BEFORE[:2], "in flight", "mid-injection", "after", "respond", "undo")
 MEDDLED = ("restarted", "recreated")
-
-
-@dataclass
-class Cell:
-    """One runner, from its start to the proof that it left nothing."""
-
-    kind: str
-    moment: str
-    folder: Path
-    baseline: dict[str, Any] = field(default_factory=dict)
-    seen: dict[str, Any] = field(default_factory=dict)
-    """What the stack showed in the moment before the death."""
-    code: int = 0
-    output: str = ""
-    gone_after: float = -1.0
-    paid_after: float = -1.0
-    at_last: dict[str, Any] = field(default_factory=dict)
-    healed: list[str] = field(default_factory=list)
-
-
-class Matrix:
-    def __init__(self, stack: ComposeStack, folder: Path) -> None:
-        self.stack, self.folder = stack, folder
-        self._pool = ThreadPoolExecutor(AT_ONCE)
-        self._cells: dict[tuple[str, str], Future[Cell]] = {}
-
-    def begin(self, kinds: list[str], moments: tuple[str, ...]) -> None:
-        """Let the cells run, each kind's one after the other: they hit the same service."""
-
-        def row(kind: str, done: dict[str, Future[Cell]]) -> None:
-            for moment in moments:
-                try:
-                    done[moment].set_result(self.run(kind, moment))
-                except BaseException as error:
-                    done[moment].set_exception(error)
-
-        for kind in kinds:
-            futures: dict[str, Future[Cell]] = {moment: Future() for moment in moments}
-            self._cells |= {(kind, moment): future for moment, future in futures.items()}
-            self._pool.submit(row, kind, futures)
-
-    def cell(self, kind: str, moment: str) -> Cell:
-        return self._cells[kind, moment].result(300)
-
-    def start(self, cell: Cell, **stack: str) -> subprocess.Popen[str]:
-        cell.folder.mkdir(exist_ok=True)
-        cell.baseline = cell.baseline or look(self.stack.project, cell.kind)
-        spec = {
-            "kind": cell.kind,
-            "moment": cell.moment,
-            "folder": str(cell.folder),
-            "stack": self.stack.descriptor() | stack,
-        }
-        return subprocess.Popen(
-            [sys.executable, crash_runner.__file__, json.dumps(spec)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-
-    def new(self, kind: str, moment: str) -> Cell:
-        return Cell(kind, moment, self.folder / f"{kind} {moment}")
-
-    def run(self, kind: str, moment: str) -> Cell:
-        cell = self.new(kind, moment)
-        self.let_die(cell)
-        self.watch(cell)
-        return cell
-
-    def let_die(self, cell: Cell, **stack: str) -> None:
-        process = self.start(cell, **stack)
-        try:
-            cell.output, _ = process.communicate(timeout=90)
-        finally:
-            process.kill()
-        cell.code = process.returncode
-
-    def watch(self, cell: Cell) -> None:
-        """From the runner's death until nothing is owed any more."""
-        died = time.monotonic()
-        seen = cell.folder / "seen.json"
-        cell.seen = json.loads(seen.read_text()) if seen.exists() else {}
-        journal = cell.folder / "journal" / "run.jsonl"
-        while time.monotonic() < died + 60 and (cell.gone_after < 0 or cell.paid_after < 0):
-            if cell.gone_after < 0:
-                cell.at_last = look(self.stack.project, cell.kind)
-                if cell.at_last == cell.baseline:
-                    cell.gone_after = time.monotonic() - died
-            if not journal.exists():
-                cell.paid_after = time.monotonic() - died
-            time.sleep(0.1)
-        cell.at_last = look(self.stack.project, cell.kind)
-        cell.healed = list(heal_all(cell.folder, SystemClock()))
-
-    def close(self) -> None:
-        self._pool.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -173,28 +65,8 @@ def matrix(small: ComposeStack, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="module")
 def cells(matrix: Matrix, request: pytest.FixtureRequest) -> Matrix:
     """Every cell that is asked for, begun at once."""
-    wanted: dict[str, list[str]] = {}
-    for item in request.session.items:
-        parameters = getattr(getattr(item, "callspec", None), "params", {})
-        if item.path == request.path and {"kind", "moment"} <= set(parameters):
-            wanted.setdefault(parameters["kind"], []).append(parameters["moment"])
-    for kind, moments in wanted.items():
-        matrix.begin([kind], tuple(dict.fromkeys(moments)))
+    matrix.begin_those_of(request)
     return matrix
-
-
-def proved(cell: Cell) -> None:
-    """The runner was killed there, the fault was on where it had to be, is gone, and stays gone."""
-    assert cell.code == -9, f"the runner was to be killed, and ended with {cell.code}: {cell.output}"
-    if cell.moment in BEFORE:
-        assert cell.seen == cell.baseline
-    elif cell.moment in ("mid-injection", "after", "respond", "group"):
-        assert cell.seen != cell.baseline, "the fault was never on, so that it is off proves nothing"
-    assert 0 <= cell.gone_after <= GONE_WITHIN, f"not gone: {cell.at_last}\nbefore: {cell.baseline}"
-    assert cell.paid_after >= 0, (cell.folder / "watchdog.log").read_text()
-    assert cell.at_last == cell.baseline, "it came back"
-    assert cell.healed == []
-    assert "Traceback" not in (cell.folder / "watchdog.log").read_text()
 
 
 @pytest.mark.parametrize("moment", [*MOMENTS, *MEDDLED])
@@ -218,7 +90,7 @@ def test_a_full_disk_injects_nothing(matrix: Matrix, kind: str) -> None:
     assert cell.code == 0, cell.output
     said = (cell.folder / "run" / "timeline.jsonl").read_text()
     assert "what the run must write down cannot be written" in said
-    assert look(matrix.stack.project, kind) == cell.baseline
+    assert matrix.look(kind) == cell.baseline
     assert f'"fault": "{kind}", "event": "injected"' not in said
 
 
@@ -226,21 +98,21 @@ def test_a_full_disk_injects_nothing(matrix: Matrix, kind: str) -> None:
 def test_a_runner_that_hangs_past_the_faults_time(matrix: Matrix, kind: str) -> None:
     cell = matrix.new(kind, "stopped")
     process = matrix.start(cell)
+    assert process.pid is not None
     try:
         wait_for((cell.folder / "seen.json").exists, "the runner to stop", 60)
         seen = json.loads((cell.folder / "seen.json").read_text())
         assert seen != cell.baseline
-        wait_for(lambda: look(matrix.stack.project, kind) == cell.baseline, "the watchdog to end it", 30)
+        wait_for(lambda: matrix.look(kind) == cell.baseline, "the watchdog to end it", 30)
         wait_for(lambda: "overdue" in (cell.folder / "journal" / "run.jsonl").read_text(), "its note", 10)
         # The runner comes to itself again, and must not claim what it did not do.
-        process.send_signal(signal.SIGCONT)
-        cell.output, _ = process.communicate(timeout=90)
+        os.kill(process.pid, signal.SIGCONT)
+        matrix.ended(cell, process)
     finally:
         process.kill()
-        process.communicate()
-    assert process.returncode == 0, cell.output
+    assert cell.code == 0, cell.output
     assert "the watchdog ended" in (cell.folder / "run" / "timeline.jsonl").read_text()
-    assert look(matrix.stack.project, kind) == cell.baseline
+    assert matrix.look(kind) == cell.baseline
     assert not (cell.folder / "journal" / "run.jsonl").exists()
 
 
@@ -259,7 +131,7 @@ def test_a_healer_that_is_killed_and_run_again(matrix: Matrix, kind: str) -> Non
     again = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert again.returncode == 0, again.stderr
     assert kind in again.stdout
-    assert look(matrix.stack.project, kind) == cell.baseline
+    assert matrix.look(kind) == cell.baseline
     assert not journal.exists()
     once_more = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert once_more.stdout == "nothing to heal\n"
@@ -273,7 +145,7 @@ def test_an_engine_that_is_away_meanwhile(matrix: Matrix, engine: Any) -> None:
     assert cell.code == -9, cell.output
     log = cell.folder / "watchdog.log"
     wait_for(lambda: "no container engine answers" in log.read_text(), "the watchdog to try", 60)
-    assert look(matrix.stack.project, cell.kind) != cell.baseline
+    assert matrix.look(cell.kind) != cell.baseline
     link.symlink_to(engine.host.removeprefix("unix://"))
     matrix.watch(cell)
     proved(cell)
@@ -412,12 +284,11 @@ def test_an_undo_that_fails_is_loud(small: ComposeStack, tmp_path: Path) -> None
 
 
 def test_nearly_all_are_gone_in_the_time_that_is_promised(cells: Matrix) -> None:
-    took = sorted(future.result(300).gone_after for future in cells._cells.values())
+    took = sorted(cell.gone_after for cell in cells.every())
     assert took
     assert 0 <= took[int(len(took) * 0.95)] <= PROMISED, took
 
 
 def test_the_stack_is_usable_after_it_all(cells: Matrix, small: ComposeStack) -> None:
-    for future in cells._cells.values():
-        future.result(300)
+    assert list(cells.every())
     wait_for(small.is_up, "the stack to be whole", 20)

@@ -211,3 +211,23 @@ def test_what_alertmanager_is_told() -> None:
     assert message["endsAt"] > told[4][0]["startsAt"]
     # That it is over is said with the moment when it was.
     assert told[9][0]["endsAt"] == told[5][0]["endsAt"] < told[4][0]["endsAt"]
+
+
+def test_a_rule_tells_what_it_is_and_what_its_query_gave(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = {"alert": "Down", "expr": "up == 0", "for": "2s", "labels": {"severity": "page"}}
+    (rule,) = read_rules({"groups": [{"name": "g", "rules": [entry]}]})["g"]
+    series = MadeUp({"up{job=app}": [1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1]})
+    monkeypatch.setattr("checker.rules.time.time", lambda: 1000.0)
+    monkeypatch.setattr("checker.rules.time.monotonic", lambda: 0.0)
+    states = []
+    for second in range(8):
+        rule.evaluate(series, second)
+        states.append(rule.as_seen()["state"])
+    assert states == ["inactive", "inactive", "pending", "pending", "firing", "firing", "inactive", "inactive"]
+    told = {"name": "Down", "type": "alerting", "query": "up == 0", "duration": 2.0, "labels": {"severity": "page"}}
+    assert rule.as_seen() == {**told, "state": "inactive"}
+    (found,) = rule.matrix(1000, 1100, 1)
+    assert found["metric"]["job"] == "app"
+    assert [at for at, _ in found["values"]] == [1002, 1003, 1004, 1005]
+    assert [at for at, _ in rule.matrix(1000, 1100, 2)[0]["values"]] == [1002, 1004]
+    assert rule.matrix(1006, 1100, 1) == []

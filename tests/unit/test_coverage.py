@@ -155,10 +155,11 @@ def test_a_drill_in_python_is_known_by_its_function(project: Project, capsys: py
     project.drill("test_more.py", text)
     assert sorted(set(drill_names(project.folder / "drills")) & {"key-rejected", "no"}) == ["key-rejected"]
     project.sections["Git Revert"] = {"drills": ["key-rejected"]}
-    common = {"drill": "K", "severity": "SEV-2", "policy": "sop-001", "stack": "s", "targets": [], "times": {}}
+    common = {"severity": "SEV-2", "policy": "sop-001", "stack": "s", "targets": [], "times": {}}
     done = {**common, "outcome": "passed", "began": "2026-02-01T00:00:00+00:00"}
-    other = {**done, "began": "2026-02-09T00:00:00+00:00", "file": "/a/drills/test_more.py::test_other", "folder": "o"}
-    mine = {**done, "file": "/a/drills/test_more.py::test_key_rejected[a]"}
+    file = "/a/drills/test_more.py"
+    other = {**done, "began": "2026-02-09T00:00:00+00:00", "file": file, "drill": "Other"}
+    mine = {**done, "file": file, "drill": "Key rejected"}
     History(project.folder / ".sevdrill" / "history.db").record("one", [mine, other])
     assert project.run() == 0
     assert "Git Revert: key-rejected (passed 2026-02-01)" in capsys.readouterr().out

@@ -98,6 +98,14 @@ def test_a_query_that_fails_is_told_and_a_prometheus_that_says_nothing_is_an_err
         survey(Prometheus(**{"/api/v1/rules": None}).get, "http://prometheus:9090", 0, 10)
 
 
+def test_without_its_targets_a_prometheus_still_tells_its_rules() -> None:
+    found = survey(Prometheus(**{"/api/v1/targets": None}).get, "http://prometheus:9090", 0, 10)
+    assert found["prometheus.json"]["scrape_interval"] is None
+    assert "answered 404 when asked for /api/v1/targets" in found["prometheus.json"]["scrape_interval_error"]
+    assert found["prometheus.json"]["evaluation_interval"] == 2
+    assert found["queries.json"]["DatabaseDown"]["series"]
+
+
 def test_releases_configurations_commits_and_metrics_are_written(tmp_path: Path) -> None:
     stack = Stack()
     ports = Ports(

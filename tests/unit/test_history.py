@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from made_up import DATABASE_DOWN, incident, recorded, scenario
+from prometheus_client.parser import text_string_to_metric_families
 
 from sevdrill.aftermath import finish_run
 from sevdrill.cli import main
@@ -110,6 +111,11 @@ def test_prometheus_reads_the_last_run() -> None:
     assert 'sevdrill_outcome{drill="Down",severity="SEV-1",outcome="passed"} 0' in text
     line = re.compile(r'[a-z_]+\{([a-z]+="([^"\\\n]|\\.)*",?)+\} [\d.e+-]+')
     assert all(line.fullmatch(each) for each in text if not each.startswith("# "))
+    # As Prometheus' own reader takes it.
+    families = {family.name: family for family in text_string_to_metric_families("\n".join(text) + "\n")}
+    drills = {sample.labels["drill"] for sample in families["sevdrill_outcome"].samples}
+    assert drills == {"Down", odd.drill}
+    assert all(family.type == "gauge" and family.documentation for family in families.values())
 
 
 def test_two_runs_side_by_side(tmp_path: Path) -> None:

@@ -41,6 +41,30 @@ def test_times_are_intervals_that_contain_the_truth() -> None:
     assert detected.width <= made_up.EVERY * 1.2
 
 
+def met(verdict: Verdict) -> dict[str, bool | None]:
+    return {result.target.key: result.met for result in verdict.targets}
+
+
+def test_what_never_came_is_no_miss_in_a_run_that_ended_before_it_was_due() -> None:
+    stopped = Stopped(t=13.0, kind="aborted", reason="interrupted by Ctrl-C")
+    early = judged([*[line for line in incident(DB) if line.t < 13], stopped])
+    assert early.outcome is Outcome.ABORTED
+    assert met(early) == {"detect": True, "respond": None, "rollback": None, "mitigate": None, "recover": None}
+    # Ended when it was long due: then it was missed, whoever ended it.
+    never = incident(DB, mitigated=None, recovered=None)
+    late = judged([*[line for line in never if line.t < 75], stopped.model_copy(update={"t": 75.0})])
+    assert met(late) == {"detect": True, "respond": None, "rollback": None, "mitigate": False, "recover": None}
+    killed = judged([line for line in never if line.t < 75])
+    assert met(killed) == met(late)
+    assert met(judged(never))["respond"] is False, "a run that went to its end"
+
+
+def test_an_invalid_drill_says_of_nothing_that_it_was_missed() -> None:
+    verdict = judged(incident(DB, fault_on=False, detected=None, mitigated=None, recovered=None))
+    assert verdict.outcome is Outcome.INVALID
+    assert set(met(verdict).values()) == {None}
+
+
 def test_rolled_back_is_measured_against_the_response_time() -> None:
     verdict = judged(incident(BAD_RELEASE, mitigated=16.0), BAD_RELEASE)
     assert verdict.outcome is Outcome.PASSED

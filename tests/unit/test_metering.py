@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from looked_at import DRILL, case
+from looked_at import DRILL, MIB, USED, case
 from made_up import incident
 
 from sevdrill.errors import StackError
@@ -25,8 +25,6 @@ from sevdrill.reports.resources import resources
 from sevdrill.stacks.embedded import tree
 from sevdrill.stacks.embedded.evidence import EmbeddedEvidence
 from sevdrill.stacks.evidence import ComposeEvidence
-
-MIB = 1 << 20
 
 
 class Stack:
@@ -127,25 +125,7 @@ def written(folder: Path, document: Any) -> Path:
 
 def test_the_report_shows_what_was_used_before_at_most_and_at_the_end(tmp_path: Path) -> None:
     # Injected at 10, recovered at 18; the database is away in between and begins anew.
-    at = [float(n) for n in range(2, 24, 2)]
-    document = {
-        "at": at,
-        "replicas": {
-            "app-1": {
-                "memory": [100 * MIB] * 4 + [300 * MIB] + [120 * MIB] * 6,
-                "processor_seconds": [n * 0.5 for n in range(4)] + [n * 2.0 for n in range(4, 11)],
-                "processes": [1] * 11,
-            },
-            "db-1": {
-                "memory": [50 * MIB] * 5 + [None] * 3 + [40 * MIB] * 2 + [None],
-                "processor_seconds": [1.0] * 5 + [None] * 3 + [0.1, 0.3] + [None],
-                "processes": [5] * 11,
-            },
-        },
-        "missed": 2,
-        "why_missed": "StackError: <b>",
-    }
-    made = case(incident(DRILL), written(tmp_path, document))
+    made = case(incident(DRILL), written(tmp_path, USED))
     app, db = resources(made)["rows"]
     assert {key: app["memory"][key] for key in ("before", "most", "last")} == {
         "before": "100 MiB",

@@ -7,7 +7,7 @@ import pty
 import tty
 
 import made_up
-from made_up import DATABASE_DOWN, incident, scenario
+from made_up import DATABASE_DOWN, QUIET, incident, quiet, scenario
 
 from sevdrill.progress import CLEAR, Progress
 from sevdrill.severity import load_policy
@@ -42,6 +42,24 @@ def test_the_line_tells_phase_clock_and_last_event() -> None:
     assert any("DatabaseDown fires" in line for line in shown)
     assert any("restart db: done" in line for line in shown)
     assert not any("\n" in line for line in shown)
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_quiet_drill_has_its_clock_and_the_next_drill_begins_anew() -> None:
+    reader, writer = pty.openpty()
+    tty.setraw(writer)
+    policy, calm = load_policy("sop-001"), scenario(QUIET)
+    progress = Progress(writer)
+    progress.begin(calm.drill, calm, policy)
+    lines = ""
+    for line in quiet(calm):
+        progress.line(line)
+        lines += _read(reader)
+    assert any("| quiet |" in line and " s of 20s |" in line for line in lines.split(CLEAR))
+    progress.begin("Next", scenario(DATABASE_DOWN), policy)
+    progress.line(Note(t=2, text="x"))
+    assert " s |" not in _read(reader), "nothing was injected yet"
     os.close(reader)
     os.close(writer)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import itertools
 import json
 import math
 import re
@@ -24,26 +23,35 @@ from sevdrill.reports.story import story
 from sevdrill.reports.summary import summary
 from sevdrill.reports.terminal import page, painted
 from sevdrill.severity import load_policy
-from sevdrill.timeline import Line, Note, Sample, StepLine, Stopped, Users
+from sevdrill.timeline import End, FaultLine, Line, Note, PhaseLine, Sample, StepLine, Stopped, Users
 
 DRILL = scenario(DATABASE_DOWN)
 GOLDEN = {
     "passed": (incident(DRILL), "Everything that had to be proved was proved, in time: the stack recovered in 8 s."),
     "failed": (
-        incident(DRILL, detected=50.0, mitigated=52.0, recovered=54.0),
-        "It failed because of this: detect: the limit is 30s (the drill), measured 40.02 s (±0.11 s).",
+        incident(DRILL, detected=50.0, mitigated=None, recovered=None),
+        "It failed because of this: recover: the steady state never came back and held (and 5 more).",
     ),
     "invalid": (
         incident(DRILL, fault_on=False),
         "It says nothing about the system: the fault had no effect: container.kill on db was never seen on the stack.",
     ),
     "aborted": (
-        [*incident(DRILL, ended=True), Stopped(t=30, kind="aborted", reason="interrupted by Ctrl-C")],
+        [
+            *[line for line in incident(DRILL) if line.t < 13],
+            Stopped(t=13, kind="aborted", reason="interrupted by Ctrl-C"),
+            PhaseLine(t=13.1, name="restore"),
+            FaultLine(t=13.5, index=0, fault="x", title="x", event="undone"),
+            End(t=14),
+        ],
         "It was ended before it could be judged: interrupted by Ctrl-C.",
     ),
     "killed": (
-        incident(DRILL, ended=False),
-        "It was ended before it could be judged: the run was killed in its phase restore: its timeline has no end.",
+        [line for line in incident(DRILL) if line.t < 13],
+        (
+            "It was ended before it could be judged: the run was killed in its phase respond: its timeline has no end "
+            "(and 1 more)."
+        ),
     ),
 }
 
@@ -56,6 +64,22 @@ def test_the_outcome_and_why_in_one_sentence(name: str) -> None:
     page = html.unescape(report_page(made))
     assert sentence in page
     assert {"killed": "ABORTED"}.get(name, name.upper()) in page
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_golden_timelines_give_the_expected_story(name: str, tmp_path: Path) -> None:
+    (tmp_path / "evidence").mkdir()
+    (tmp_path / "evidence" / "app.log").write_text(LOG, encoding="utf-8")
+    made = case(with_load(GOLDEN[name][0], 0.8), tmp_path)
+    told = [*page({**summary(made.verdict, made.timeline), "story": story(made)}, 0)]
+    assert told == (Path(__file__).parent / "stories" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_clock_of_a_run_that_was_ended_says_not_reached_where_it_is_no_miss() -> None:
+    for name, words in (("aborted", "recover the drill's own not reached 90 s not judged"), ("failed", "never 90 s")):
+        page = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", report_page(case(GOLDEN[name][0])))))
+        assert words in page
+    assert "not reached" not in report_page(case(GOLDEN["passed"][0]))
 
 
 def test_each_reason_names_the_lines_that_it_rests_on() -> None:
@@ -76,7 +100,7 @@ def test_the_clock_shows_each_time_with_its_width_its_limit_and_whose_limit_it_i
     plain = scenario(DATABASE_DOWN, targets={"detect": "1s"})
     page = re.sub(r"<[^>]*>|\s+", " ", report_page(case(incident(plain), drill=plain)))
     page = html.unescape(re.sub(r"\s+", " ", page))
-    assert "detect the drill: the drill's own 2 s (±110 ms) 1 s ✖ MISSED" in page
+    assert "detect the drill's own 2 s (±110 ms) 1 s ✖ MISSED" in page
     assert 'recover SOP-001, "Severity Levels": derived from the response time 8 s (±110 ms) 15 min ✔ met' in page
 
 
@@ -101,6 +125,8 @@ def test_the_plot_has_every_mark_target_and_event() -> None:
     assert {"Fault injected", "Users feel it", "Alert fires", "Page delivered", "First message"} <= names
     assert {"First response done", "Mitigated", "Recovered"} <= names
     assert {"detect within 30 s", "recover within 90 s", "respond within 15 min"} <= names
+    missed = figure(case(incident(DRILL, detected=50.0, mitigated=70.0, recovered=72.0)))["marks"]
+    assert {"detect within 30 s, MISSED", "recover within 90 s"} <= {mark["text"] for mark in missed}
     by_name = {trace["name"]: trace for trace in drawn["data"]}
     assert max(by_name["error rate of users, %"]["y"]) == 80
     assert max(by_name["p95 of users, ms"]["y"]) == 110
@@ -150,11 +176,9 @@ def test_four_hours_and_two_hundred_thousand_samples(tmp_path: Path) -> None:
     from sevdrill.session import review
 
     drill = scenario(DATABASE_DOWN, targets={}, limit="5h")
-    lines = incident(drill, detected=300.0, mitigated=7000.0, recovered=14400.0)
-    # Half of what 200 ms make of six series in four hours.
-    count = itertools.count()
-    lines = [line for line in lines if not isinstance(line, Sample) or next(count) % 2]
-    assert next(count) > 380_000
+    # Six series in four hours.
+    lines = incident(drill, detected=300.0, mitigated=7000.0, recovered=14400.0, every=0.375)
+    assert sum(isinstance(line, Sample) for line in lines) >= 200_000
     recorded(tmp_path, lines)
     began = time.process_time()
     review(tmp_path)

@@ -9,33 +9,35 @@ import pytest
 from sevdrill.checks import Result
 from sevdrill.checks.triage import DecisionMatchesRules, SeverityMatchesImpact
 from sevdrill.severity import load_policy
-from sevdrill.timeline import MarkLine, RunLine, Sample, StepLine, Timeline
+from sevdrill.timeline import FaultLine, MarkLine, RunLine, Sample, StepLine, Timeline
 
 REMEDY = DecisionMatchesRules(check="decision_matches_rules", service="app", switches={"/estimates": "estimates"})
 SEVERITY = SeverityMatchesImpact(check="severity_matches_impact", features={"/estimates": "minor", "/orders": "core"})
 
 
-def run(rate: float | None, *actions: str, severity: str = "SEV-3", ends: str | None = None) -> Timeline:
+def run(
+    rate: float | None, *actions: str, severity: str = "SEV-3", deployed: bool = False, healthy: bool = True
+) -> Timeline:
     """A run in which so many requests failed at worst, and in which the runbook did so."""
-    drill: dict[str, Any] = {"inject": [{"fault": "x", "for": ends}]}
+    drill: dict[str, Any] = {"inject": [{"fault": "x", "for": None}]}
     wall = "2026-01-01T00:00:00+00:00"
     first = RunLine(drill="x", severity=severity, policy="sop-001", stack="x", wall=wall, scenario=drill)
     why = "8.0% of 100 requests failed, p95 5 ms"
     samples = [Sample(series="steady:1:load", start=1, end=2, ok=False, value=0.9, why=why)]
     if rate is not None:
         samples += [Sample(series="steady:1:load", start=5, end=6, ok=False, value=rate, why=why)]
-        samples += [Sample(series="steady:0:health", start=5, end=6, ok=True, value=0.99, why="answered 200")]
+        samples += [Sample(series="steady:0:health", start=5, end=6, ok=healthy, value=0.99, why="answered")]
     steps = [
         StepLine(part="respond", index=n, action=action, title=action, event="ended", ok=True)
         for n, action in enumerate(actions)
     ]
-    return Timeline([first, MarkLine(name="injected", lo=4, hi=4), *samples, *steps])
+    kind = "change.deploy" if deployed else "change.setting"
+    fault = FaultLine(index=0, fault=kind, title="1.1", event="on")
+    return Timeline([first, fault, MarkLine(name="injected", lo=4, hi=4), *samples, *steps])
 
 
-def read(
-    failed: dict[str, int], *, history: tuple[str, ...] = ("1.0",), flags: tuple[str, ...] = ("estimates",)
-) -> Any:
-    return {"failures": {name: [1000, n] for name, n in failed.items()}, "history": history, "flags": flags}
+def read(failed: dict[str, int], *, deployed: bool = False, flags: tuple[str, ...] = ("estimates",)) -> Any:
+    return {"failures": {name: [1000, n] for name, n in failed.items()}, "deployed": deployed, "flags": flags}
 
 
 ONE = {"/estimates": 80, "/orders": 0}
@@ -50,14 +52,14 @@ MANY = {"/estimates": 40, "/orders": 40}
         ("playbook", 0.08, read(ONE), ["flag"], Result.HOLDS),
         # The playbook's list of immediate rollbacks has the error rate, and no ifs.
         ("playbook", 0.11, read(ONE), ["flag"], Result.BROKEN),
-        ("playbook", 0.11, read(ONE, history=("1.0", "1.1")), ["rollback"], Result.HOLDS),
+        ("playbook", 0.11, read(ONE, deployed=True), ["rollback"], Result.HOLDS),
         ("sop-001", 0.08, read(ONE), ["rollback"], Result.BROKEN),
         ("sop-001", 0.08, read(ONE), ["rollback", "flag"], Result.BROKEN),
         ("sop-001", 0.08, read(ONE), [], Result.BROKEN),
         # Without a switch, or when more than one feature fails, there is nothing to switch off.
-        ("sop-001", 0.08, read(ONE, flags=(), history=("1.0", "1.1")), ["flag"], Result.BROKEN),
-        ("sop-001", 0.08, read(MANY, history=("1.0", "1.1")), ["rollback"], Result.HOLDS),
-        ("sop-001", 0.08, read(MANY, history=("1.0", "1.1")), ["flag"], Result.BROKEN),
+        ("sop-001", 0.08, read(ONE, flags=(), deployed=True), ["flag"], Result.BROKEN),
+        ("sop-001", 0.08, read(MANY, deployed=True), ["rollback"], Result.HOLDS),
+        ("sop-001", 0.08, read(MANY, deployed=True), ["flag"], Result.BROKEN),
         ("sop-001", None, read(ONE), ["flag"], Result.UNKNOWN),
         ("sop-001", 0.08, read({}), ["flag"], Result.UNKNOWN),
         # Of a failure that is no bug, no release and nobody else's, this SOP says nothing.
@@ -67,7 +69,7 @@ MANY = {"/estimates": 40, "/orders": 40}
 def test_the_remedy_follows_from_the_figures(
     policy: str, rate: float, data: Any, did: list[str], result: Result
 ) -> None:
-    finding = REMEDY.judge_by(data, run(rate, *did), load_policy(policy))
+    finding = REMEDY.judge_by(data, run(rate, *did, deployed=data["deployed"]), load_policy(policy))
     assert finding.result is result, finding.why
 
 
@@ -90,3 +92,10 @@ def test_the_severity_follows_from_the_figures(
 ) -> None:
     finding = SEVERITY.judge_by(read(failed), run(rate, severity=drilled), load_policy(policy))
     assert finding.result is result, finding.why
+
+
+def test_everything_is_down_when_most_fails_and_so_does_every_other_probe() -> None:
+    for healthy, severity in ((True, "SEV-2"), (False, "SEV-1")):
+        timeline = run(0.8, severity=severity, healthy=healthy)
+        finding = SEVERITY.judge_by(read(MANY), timeline, load_policy("sop-001"))
+        assert finding.result is Result.HOLDS, finding.why

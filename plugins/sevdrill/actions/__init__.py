@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from sevdrill.actions.asking import Http, Run, WaitFor
+from sevdrill.actions.asking import Http, RetryStuck, Run, WaitFor
 from sevdrill.actions.base import Action
-from sevdrill.actions.database import TerminateQueries
+from sevdrill.actions.config import ConfigSet
+from sevdrill.actions.database import RefreshPool, TerminateQueries
 from sevdrill.actions.disk import FreeDisk
 from sevdrill.actions.lifecycle import Restart, Start
+from sevdrill.actions.migration import MigrateDown
 from sevdrill.actions.network import RestoreNetwork
 from sevdrill.actions.people import Announce, Declare, Escalate
 from sevdrill.actions.release import ConfigRollback, Rollback
 from sevdrill.actions.reverting import RevertingAction
 from sevdrill.actions.scale import Scale
 from sevdrill.actions.secrets import RotateSecret
-from sevdrill.actions.settings import CircuitBreak, Flag, SwitchKey, Throttle
+from sevdrill.actions.settings import CircuitBreak, Flag, Maintenance, SwitchKey, Throttle
 from sevdrill.actions.undoing import Heal, Revert
 
 __all__ = ["ACTIONS", "Action", "RevertingAction"]
@@ -32,12 +34,17 @@ ACTIONS: tuple[type[Action], ...] = (
     SwitchKey,
     Throttle,
     Flag,
+    Maintenance,
+    ConfigSet,
     RotateSecret,
+    RetryStuck,
     FreeDisk,
     TerminateQueries,
     Http,
     Run,
     WaitFor,
+    RefreshPool,
+    MigrateDown,
     Heal,
     Revert,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from sevdrill.ports import Endpoints, Exec, Ports, Reading
 from sevdrill.probes.web import fetch, request
 from sevdrill.units import Duration
 
-__all__ = ["Http", "Run", "WaitFor"]
+__all__ = ["Http", "RetryStuck", "Run", "WaitFor"]
 
 _STATUS = r"^[1-5](\d\d|xx)$"
 
@@ -150,3 +151,45 @@ class WaitFor(Action):
             if not _fits(status, self.status) or self.body not in body:
                 return Reading(ok=False, why=f"{replica} answered {status}: {body[:120].strip()}")
         return Reading(ok=True, why=f"{len(addresses)} of {len(addresses)} replicas answer so")
+
+
+class RetryStuck(Action):
+    """Let a service try again what got stuck, until nothing is; safe only where a second try does nothing twice."""
+
+    needs: ClassVar[tuple[type, ...]] = (Endpoints,)
+    in_flight: ClassVar[float] = 30.0
+
+    action: Literal["retry-stuck"]
+    url: str = Field(pattern=r"^https?://")
+    """Where the service's operators ask for it: POST tries once, GET counts; both answer such as `{"stuck": 3}`."""
+    what: str = Field(min_length=1)
+    """What got stuck, such as `payments`."""
+    tries: int = Field(default=10, ge=1)
+    """How often to try."""
+
+    @property
+    def title(self) -> str:
+        return f"retry stuck {self.what}"
+
+    def run(self, ports: Ports, record: Record) -> None:
+        found = record["found"] = self._ask(ports, "GET")
+        if not found:
+            raise ActionError(f"{self.title}: nothing is stuck, so there is nothing to retry")
+        for _ in range(self.tries):
+            if not self._ask(ports, "POST"):
+                return
+
+    def proof(self, ports: Ports, record: Record) -> Reading:
+        left = self._ask(ports, "GET")
+        return Reading(ok=left == 0, why=f"{record['found']} were stuck, {left} are")
+
+    def _ask(self, ports: Ports, method: str) -> int:
+        url = ports[Endpoints].url(self.url)
+        try:
+            status, body = request(method, url, 20.0)
+            return int(json.loads(body)["stuck"])
+        except OSError as error:
+            raise ActionError(f"{self.title}: {self.url}: {error}") from None
+        except (ValueError, KeyError, TypeError):
+            said = f"{self.url} answered {status}: {body[:120].strip()}"
+            raise ActionError(f'{self.title}: {said}, expected such as {{"stuck": 3}}') from None

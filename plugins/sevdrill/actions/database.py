@@ -8,10 +8,10 @@ from sevdrill.actions.base import Action
 from sevdrill.databases import Databases, DbSession
 from sevdrill.errors import ActionError
 from sevdrill.model import Record
-from sevdrill.ports import Ports, Reading
+from sevdrill.ports import Admin, Ports, Reading
 from sevdrill.units import Duration
 
-__all__ = ["TerminateQueries"]
+__all__ = ["RefreshPool", "TerminateQueries"]
 
 
 class TerminateQueries(Action):
@@ -61,6 +61,37 @@ class TerminateQueries(Action):
     def _found(self, ports: Ports) -> list[DbSession]:
         sessions = [s for s in ports[Databases].sessions(self.service) if s.age > self.older_than]
         return [s for s in sessions if (s.blocks if self.which == "blocking" else s.idle)]
+
+
+class RefreshPool(Action):
+    """Let a service begin with a new pool of connections; done when every replica has, without a restart.
+
+    (sv-sdk, "Database Connection Failed": refresh connections; gpt-platform, "Database Issues": restart pooler.)
+    """
+
+    needs: ClassVar[tuple[type, ...]] = (Admin,)
+
+    action: Literal["refresh-pool"]
+    service: str
+    """The service; it has a setting `pool.database` in its operators' API."""
+
+    @property
+    def title(self) -> str:
+        return f"refresh the pool of {self.service}"
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return (self.service,)
+
+    def run(self, ports: Ports, record: Record) -> None:
+        ports[Admin].change(self.service, "pool.database", "fresh")
+
+    def proof(self, ports: Ports, record: Record) -> Reading:
+        found = ports[Admin].settings(self.service)
+        old = sorted(name for name, settings in found.items() if settings.get("pool.database") != "fresh")
+        if old or not found:
+            return Reading(ok=False, why=f"{', '.join(old) or f'no replica of {self.service}'} has no new pool")
+        return Reading(ok=True, why=f"{len(found)} of {len(found)} replicas have a new pool")
 
 
 def _named(sessions: list[DbSession]) -> str:

@@ -14,7 +14,7 @@ from sevdrill.faults.setting import Setting
 from sevdrill.model import Record
 from sevdrill.ports import Admin, Ports
 
-__all__ = ["CircuitBreak", "Flag", "SwitchKey", "Throttle"]
+__all__ = ["CircuitBreak", "Flag", "Maintenance", "SwitchKey", "Throttle"]
 
 
 class _SettingAction(RevertingAction):
@@ -49,19 +49,23 @@ class _SettingAction(RevertingAction):
 
 
 class CircuitBreak(_SettingAction):
-    """Open the breaker: the service asks a dependency no more, and answers by itself at once."""
+    """Break the circuit: the service asks a dependency no more, and answers by itself at once."""
 
     action: Literal["circuit-break"]
     dependency: str = Field(min_length=1)
     """The dependency that is asked no more; the service has a setting `breaker.DEPENDENCY`."""
+    mode: Literal["open", "auto"] = "open"
+    """`open`: until somebody closes it. `auto`: the breaker opens and closes by itself, by how the dependency does."""
 
     @property
     def title(self) -> str:
+        if self.mode == "auto":
+            return f"let the breaker of {self.service} for {self.dependency} work by itself"
         return f"open the breaker of {self.service} for {self.dependency}"
 
     @property
     def _setting(self) -> Setting:
-        return Setting(self.service, f"breaker.{self.dependency}", "open")
+        return Setting(self.service, f"breaker.{self.dependency}", self.mode)
 
 
 class SwitchKey(_SettingAction):
@@ -116,3 +120,20 @@ class Flag(_SettingAction):
     @property
     def _setting(self) -> Setting:
         return Setting(self.service, f"flag.{self.flag}", self.turn)
+
+
+class Maintenance(_SettingAction):
+    """Close a service, or a part of it: who asks gets a clear answer at once, and nothing that is broken is asked."""
+
+    action: Literal["maintenance"]
+    part: str = ""
+    """What is closed, such as `payments`: the service has a setting `maintenance.PART`. The whole service when left
+    out: it has a setting `mode.maintenance`."""
+
+    @property
+    def title(self) -> str:
+        return f"put {f'{self.part} of ' if self.part else ''}{self.service} into maintenance"
+
+    @property
+    def _setting(self) -> Setting:
+        return Setting(self.service, f"maintenance.{self.part}" if self.part else "mode.maintenance", "on")

@@ -5,8 +5,11 @@ from __future__ import annotations
 from sevdrill.checks.access import Refused
 from sevdrill.checks.alerts import AlertResolved, NotPaged, PagedOnce
 from sevdrill.checks.base import Check, Finding, Result
+from sevdrill.checks.books import RowsMatch
 from sevdrill.checks.communication import Announced, UpdateCadence
+from sevdrill.checks.course import Checklist, StayedGood
 from sevdrill.checks.delivery import AlertedBeforeEffect, Delivered
+from sevdrill.checks.release import VersionIs
 from sevdrill.checks.triage import DecisionMatchesRules, SeverityMatchesImpact
 from sevdrill.checks.writes import NoDuplicateWrites, NoLostWrites
 
@@ -22,7 +25,11 @@ CHECKS: tuple[type[Check], ...] = (
     AlertedBeforeEffect,
     Announced,
     UpdateCadence,
-    Refused,
     SeverityMatchesImpact,
     DecisionMatchesRules,
+    RowsMatch,
+    Checklist,
+    StayedGood,
+    VersionIs,
+    Refused,
 )

@@ -19,7 +19,6 @@ class Refused(Check):
     """Who asks like this is really refused: a credential that was revoked, an address that was blocked."""
 
     needs: ClassVar[tuple[type, ...]] = (Endpoints,)
-    invariant: ClassVar[bool] = True
 
     check: Literal["refused"]
     what: str = Field(min_length=1)

@@ -49,9 +49,7 @@ class AlertResolved(Check):
         if not data["alive"]:
             return Finding(Result.UNKNOWN, f"the monitoring is not alive ({data['why']}), so its silence means nothing")
         if data["firing"]:
-            return Finding(
-                Result.BROKEN, f"{self.alert} still fires; it may for {self.within} after recovery, no longer"
-            )
+            return Finding(Result.BROKEN, f"{self.alert} still fires (it may until {self.within} after recovery)")
         return Finding(Result.HOLDS, "it fires no more")
 
 

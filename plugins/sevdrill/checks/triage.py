@@ -1,7 +1,7 @@
 """Checks of the triage: what was declared and done is what the SOP's rules make of the measured figures.
 
-Nothing is taken from what the drill says that it breaks: error rates are those of the load, deployments those of the
-stack's own history.
+Nothing is taken from what the drill says that it breaks: error rates are those of the load, and a deployment counts
+when it was seen on the stack.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.conditions import Remedy, What
 from sevdrill.decisions import Impact, Line, Situation, remedy, severity_from_impact
 from sevdrill.model import Record
-from sevdrill.ports import Admin, Load, Ports, Release
+from sevdrill.ports import Admin, Load, Ports
 from sevdrill.severity import Policy
-from sevdrill.timeline import MarkLine, Sample, StepLine, Timeline
+from sevdrill.timeline import FaultLine, MarkLine, Sample, StepLine, Timeline
 
 __all__ = ["DecisionMatchesRules", "SeverityMatchesImpact"]
 
@@ -28,8 +28,13 @@ DOWN = 0.95
 """Share of failed requests from which on everything is down; the SOPs give no number."""
 BROKEN = 0.5
 """Share of failed requests from which on what was asked for is broken, not only degraded; the SOPs give no number."""
+LOOK = 1.0
+"""Seconds for which the last look of a probe counts."""
 ONE = 0.95
 """Share of all failures that one feature must have, for the others to be called well."""
+
+DEPLOYS = ("change.deploy", "change.config")
+"""Faults that are rolled out, and can be rolled back."""
 
 DID: Mapping[str, Remedy] = MappingProxyType(
     {"rollback": "rollback", "config-rollback": "rollback", "flag": "flags", "deploy": "hotfix", "failover": "failover"}
@@ -49,16 +54,27 @@ def _injected(timeline: Timeline) -> float:
     return next((mark.lo for mark in timeline.of(MarkLine) if mark.name == "injected"), math.inf)
 
 
-def _worst(timeline: Timeline) -> float | None:
-    """The worst error rate that users saw after the injection, by the steady state's load probe."""
+def _is_load(sample: Sample) -> bool:
     # Its readings are the only ones that say so; see `LoadProbe.read`.
-    seen = [
-        sample.value
-        for sample in timeline.of(Sample)
-        if sample.series.startswith("steady:") and "requests failed" in sample.why and sample.value is not None
-        if sample.end >= _injected(timeline)
-    ]
-    return max(seen, default=None)
+    return "requests failed" in sample.why and sample.value is not None
+
+
+def _worst(timeline: Timeline) -> tuple[float, bool] | None:
+    """The worst error rate that users saw after the injection, and whether it means that everything is down.
+
+    It does where nearly every request fails, or most do while every other probe of the steady state fails as well.
+    """
+    injected = _injected(timeline)
+    steady = [s for s in timeline.of(Sample) if s.series.startswith("steady:") and s.end >= injected]
+    seen = [s for s in steady if _is_load(s)]
+    if not seen:
+        return None
+    worst = max(seen, key=lambda s: s.value or 0.0)
+    rate, loads = worst.value or 0.0, {s.series for s in seen}
+    looks = [s for s in steady if s.series not in loads and s.start <= worst.end <= s.end + LOOK]
+    others = {s.series for s in looks}
+    failed = {s.series for s in looks if s.ok is False}
+    return rate, rate >= DOWN or (rate >= BROKEN and bool(others) and failed == others)
 
 
 def _cited(line: Line | None) -> str:
@@ -72,11 +88,11 @@ class DecisionMatchesRules(_TriageCheck):
     and whether anything was deployed.
     """
 
-    needs: ClassVar[tuple[type, ...]] = (Load, Release, Admin)
+    needs: ClassVar[tuple[type, ...]] = (Load, Admin)
 
     check: Literal["decision_matches_rules"]
     service: str
-    """The service that was deployed, or not, and has the switches."""
+    """The service that has the switches."""
     switches: dict[str, str] = Field(default={})
     """Features that can be switched off: the requests, as the load names them, and the flag."""
 
@@ -88,25 +104,23 @@ class DecisionMatchesRules(_TriageCheck):
         settings = [set(replica) for replica in ports[Admin].settings(self.service).values()]
         flags = [flag for flag in self.switches.values() if settings and all(f"flag.{flag}" in s for s in settings)]
         failures = {name: list(counts) for name, counts in ports[Load].failures().items()}
-        return {"failures": failures, "history": ports[Release].history(self.service), "flags": sorted(flags)}
+        return {"failures": failures, "flags": sorted(flags)}
 
     def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding:
-        rate = _worst(timeline)
+        worst = _worst(timeline)
         failed = {name: counts[1] for name, counts in data["failures"].items() if counts[1]}
         total = sum(failed.values())
-        if rate is None or not total:
+        if worst is None or not total:
             return Finding(Result.UNKNOWN, "no failed request was counted, so no rule can be applied")
+        rate, down = worst
         name, most = max(failed.items(), key=lambda each: each[1])
         one = most / total >= ONE and self.switches.get(name, "") in data["flags"]
-        deployed = len(data["history"]) > 1
+        changes = [f.title for f in timeline.of(FaultLine) if f.event == "on" and f.fault in DEPLOYS]
         situation = Situation(
-            down=rate >= DOWN, error_rate=rate, one_feature=one, recent_deploy=deployed, rollback_safe=None
+            down=down, error_rate=rate, one_feature=one, recent_deploy=bool(changes), rollback_safe=None
         )
-        facts = f"{rate:.1%} failed at worst, {most / total:.0%} of the failures are of {name}; " + (
-            f"{data['history'][-1]} runs after {len(data['history']) - 1} deployment(s)"
-            if deployed
-            else "no deployment"
-        )
+        facts = f"{rate:.1%} failed at worst, {most / total:.0%} of the failures are of {name}; "
+        facts += ", ".join(changes) or "nothing was deployed"
         choice = remedy(situation, policy)
         steps = [s for s in timeline.of(StepLine) if s.part == "respond" and s.event == "ended" and s.ok]
         did = list(dict.fromkeys(DID[s.action] for s in steps if s.action in DID))
@@ -135,11 +149,13 @@ class SeverityMatchesImpact(_TriageCheck):
         return {"failures": {name: list(counts) for name, counts in ports[Load].failures().items()}}
 
     def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding:
-        rate = _worst(timeline)
+        worst = _worst(timeline)
         failed = {name: counts[1] for name, counts in data["failures"].items() if counts[1]}
-        if rate is None:
+        if worst is None:
             return Finding(Result.UNKNOWN, "nobody counted what users saw")
-        impact = Impact(what=frozenset(self._what(rate, failed)), users=rate, downtime=_downtime(timeline))
+        rate, down = worst
+        what: set[What] = {"complete_outage"} if down else self._what(rate, failed)
+        impact = Impact(what=frozenset(what), users=rate, downtime=_downtime(timeline))
         facts = (
             f"{rate:.1%} failed at worst ({', '.join(sorted(failed)) or 'nothing'}): {', '.join(sorted(impact.what))}"
         )
@@ -152,8 +168,6 @@ class SeverityMatchesImpact(_TriageCheck):
 
     def _what(self, rate: float, failed: Mapping[str, int]) -> set[What]:
         total = sum(failed.values())
-        if rate >= DOWN:
-            return {"complete_outage"}
         matters = {self.features.get(name, "core") for name, count in failed.items() if count >= (1 - ONE) * total}
         if "core" in matters:
             return {"core_down"} if rate >= BROKEN else {"core_degraded", "api_failures"}

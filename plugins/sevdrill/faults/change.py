@@ -8,6 +8,7 @@ from pydantic import Field
 
 from sevdrill.errors import FaultError
 from sevdrill.faults.base import Fault, State
+from sevdrill.faults.configuration import Configuration
 from sevdrill.faults.setting import Setting
 from sevdrill.model import Record
 from sevdrill.ports import Admin, Environment, Ports, Release
@@ -57,7 +58,8 @@ class ChangeDeploy(Fault):
     def state(self, ports: Ports, record: Record) -> State:
         deployed = set(ports[Release].deployed(self.service).values())
         if not deployed:
-            return State.UNKNOWN
+            # Of a release that dies at its start nothing runs; what was deployed last says so.
+            return State.ON if ports[Release].history(self.service)[-1:] == [self.release] else State.UNKNOWN
         if deployed == {record["before"]}:
             return State.OFF
         return State.ON if self.release in deployed else State.UNKNOWN
@@ -82,37 +84,24 @@ class ChangeConfig(Fault):
     def title(self) -> str:
         return f"{self.fault} of {', '.join(self.set_)} on {self.service}"
 
+    @property
+    def _configuration(self) -> Configuration:
+        return Configuration(self.service, self.set_)
+
     def prepare(self, ports: Ports) -> Record:
-        variables = ports[Environment].variables(self.service)
-        unknown = sorted(set(self.set_) - set(variables))
-        if unknown:
-            raise FaultError(
-                f"{self.title}: {self.service} has no variable {', '.join(unknown)}; "
-                f"the files give it {', '.join(variables) or 'none'}"
-            )
-        running = set(ports[Environment].running(self.service).values())
-        if len(running) != 1 or -1 in running:
-            raise FaultError(
-                f"{self.title}: the replicas of {self.service} run with different or unknown configurations; "
-                "one on all of them is needed before a wrong one can be rolled out"
-            )
-        return {"before": running.pop()}
+        try:
+            return self._configuration.before(ports)
+        except ValueError as error:
+            raise FaultError(f"{self.title}: {error}") from None
 
     def inject(self, ports: Ports, record: Record) -> None:
-        ports[Environment].configure(self.service, self.set_)
+        self._configuration.put(ports)
 
     def undo(self, ports: Ports, record: Record) -> None:
-        running = ports[Environment].running(self.service)
-        if not running or set(running.values()) != {record["before"]}:
-            ports[Environment].restore(self.service, record["before"])
+        self._configuration.back(ports, record)
 
     def state(self, ports: Ports, record: Record) -> State:
-        running = set(ports[Environment].running(self.service).values())
-        if not running or -1 in running:
-            return State.UNKNOWN
-        if running == {record["before"]}:
-            return State.OFF
-        return State.UNKNOWN if record["before"] in running else State.ON
+        return self._configuration.state(ports, record)
 
 
 class ChangeSetting(Fault):

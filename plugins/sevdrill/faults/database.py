@@ -10,11 +10,12 @@ from pydantic import Field
 from sevdrill.databases import Databases
 from sevdrill.errors import FaultError
 from sevdrill.faults.base import Fault, State
+from sevdrill.faults.setting import Setting
 from sevdrill.model import Record
-from sevdrill.ports import Ports
+from sevdrill.ports import Admin, Ports
 from sevdrill.units import Duration
 
-__all__ = ["DatabaseLock"]
+__all__ = ["ConnectionsExhausted", "DatabaseLock"]
 
 
 class DatabaseLock(Fault):
@@ -58,3 +59,54 @@ class DatabaseLock(Fault):
 
     def _found(self, ports: Ports, record: Record) -> list[int]:
         return [s.pid for s in ports[Databases].sessions(self.service) if s.name == record["name"]]
+
+
+class ConnectionsExhausted(Fault):
+    """A service loses its connections to the database: none comes back to its pool, and the server has none left.
+
+    It has a setting `pool.database` in its operators' API: `leaking` loses them, `fresh` begins with a new pool. Each
+    lost one stays open at the server, in a transaction that does nothing.
+    """
+
+    needs: ClassVar[tuple[type, ...]] = (Admin, Databases)
+    in_flight: ClassVar[float] = 15.0
+
+    fault: Literal["database.connections-exhausted"]
+    service: str
+    """The service that loses its connections."""
+    database: str
+    """The database; the stack's `x-sevdrill: {databases: ...}` says how it is asked."""
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return (self.service,)
+
+    @property
+    def title(self) -> str:
+        return f"{self.fault} by {self.service}"
+
+    @property
+    def _setting(self) -> Setting:
+        return Setting(self.service, "pool.database", "leaking")
+
+    def prepare(self, ports: Ports) -> Record:
+        if self._lost(ports):
+            raise FaultError(f"{self.title}: {self.database} has sessions already that do nothing in a transaction")
+        try:
+            return self._setting.before(ports)
+        except ValueError as error:
+            raise FaultError(f"{self.title}: {error}") from None
+
+    def inject(self, ports: Ports, record: Record) -> None:
+        self._setting.put(ports)
+
+    def undo(self, ports: Ports, record: Record) -> None:
+        ports[Databases].terminate(self.database, self._lost(ports))
+        self._setting.back(ports, record)
+
+    def state(self, ports: Ports, record: Record) -> State:
+        state = self._setting.state(ports, record)
+        return State.UNKNOWN if state is State.OFF and self._lost(ports) else state
+
+    def _lost(self, ports: Ports) -> list[int]:
+        return [s.pid for s in ports[Databases].sessions(self.database) if s.idle and s.age > 1]

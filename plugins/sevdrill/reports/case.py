@@ -23,6 +23,7 @@ from sevdrill.timeline import (
     MessageLine,
     Note,
     PageLine,
+    PersonLine,
     PhaseLine,
     ReadLine,
     Sample,
@@ -105,6 +106,20 @@ def _between(lo: float, hi: float) -> str:
 def about(reason: str) -> str:
     """The first line of a reason, as the end of a sentence."""
     return reason.partition("\n")[0].rstrip(".")
+
+
+def told(line: PersonLine) -> str:
+    """What a person said or did, in a few words."""
+    does = {
+        "ack": "acknowledged",
+        "mitigated": "said that it is mitigated",
+        "note": "noted",
+        "hint": "asked for a hint",
+    }
+    if line.does == "role":
+        return f"{line.by} is {line.what}"
+    said = ": ".join(filter(None, (does.get(line.does, line.does), line.text)))
+    return f"{line.by} {said}"
 
 
 @dataclass(frozen=True)
@@ -239,6 +254,8 @@ class Case:
                     yield Event(start, "step", f"{line.title}: {what}: {line.why}", line.ok, line.hi or line.t)
                 case MessageLine():
                     yield Event(line.t, "message", f"told {line.to}: {line.status}")
+                case PersonLine() if line.does != "announce":
+                    yield Event(line.t, "note", told(line))
                 case PageLine():
                     named = ", ".join(str(alert.get("name")) for alert in line.alerts)
                     yield Event(line.hi, "page", f"{line.kind} delivered, {line.status}: {named}")

@@ -68,6 +68,8 @@ class _Facts:
         return False, f"no message{f' {status}' if status else ''} to {' or '.join(audiences)}"
 
     def attempted(self) -> Finding:
+        if self.case.timeline.run.mode == "live":
+            return self.mark("mitigated")
         steps = [s for s in self.case.verdict.steps if s.part == "respond" and not s.is_message]
         return (True, f"{steps[0].title}") if steps else (False, "no step of the runbook was tried")
 

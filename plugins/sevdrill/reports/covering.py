@@ -15,11 +15,11 @@ WIDTH = 100
 STATES = {"drilled": "drilled", "planned": "not drilled yet", "reason": "with a reason instead"}
 
 
-def passed_at(drills: Mapping[str, DrillName], history: Mapping[str, str]) -> dict[str, str]:
-    """When each drill last passed, by its name; ``history`` has it by file. One that never did is not in it."""
+def passed_at(drills: Mapping[str, DrillName], history: Mapping[tuple[str, str], str]) -> dict[str, str]:
+    """When each drill last passed, by name; ``history`` has it by file and title. One that never did is left out."""
     found: dict[str, str] = {}
     for name, drill in drills.items():
-        times = [began for file, began in history.items() if drill.is_of(file)]
+        times = [began for (file, title), began in history.items() if drill.is_of(file, title)]
         if times:
             found[name] = max(times)
     return found

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 
 from sevdrill.checks import Result
+from sevdrill.checks.triage import BROKEN as CORE_DOWN
+from sevdrill.checks.triage import DOWN, LOOK
 from sevdrill.conditions import DataHarm, What
 from sevdrill.decisions import Impact, Line, Situation, declare, remedy, severity_from_impact
 from sevdrill.plan import steady_series
@@ -14,12 +16,6 @@ from sevdrill.reports.case import Case, short
 
 __all__ = ["Decision", "decisions", "impact_of"]
 
-DOWN = 0.95
-"""Share of failed requests from which on we call it a complete outage; the SOPs give no number."""
-CORE_DOWN = 0.5
-"""Share of failed requests from which on we call the core down."""
-LOOK = 1.0
-"""Seconds for which the last look of a probe counts."""
 ERRORS = 0.01
 """Share of failed requests from which on there are errors to speak of, where the drill's steady state says no other."""
 

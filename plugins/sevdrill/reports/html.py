@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sevdrill.escaping import clean, line
+from sevdrill.judge import Outcome
 from sevdrill.reports.case import Case, short, span
 from sevdrill.reports.checklists import ticked
 from sevdrill.reports.deciding import decisions
@@ -103,16 +104,20 @@ def _view(case: Case) -> dict[str, Any]:
 
 
 def _clock(case: Case) -> list[dict[str, Any]]:
+    ended = case.verdict.outcome in (Outcome.ABORTED, Outcome.INVALID)
     return [
         {
             "key": result.target.key,
             "measured": span(result.measured)
             if result.measured is not None
-            else ("never" if result.met is False else "not measured"),
+            else ("never" if result.met is False else "not reached" if ended else "not measured"),
             "limit": short(result.target.limit),
             "met": result.met,
+            "ended": ended,
             "derived": result.target.derived,
-            "own": "the drill's own" if result.target.source == "the drill" else "the SOP's own",
+            "own": "the drill's own"
+            if result.target.source == "the drill"
+            else f"{result.target.source}: the SOP's own",
             "source": result.target.source,
             "note": result.target.note,
         }

@@ -241,8 +241,8 @@ class _Figure:
             return
         for result in self.case.verdict.targets:
             if result.met is not None:
-                derived = ", derived" if result.target.derived else ""
-                text = f"{result.target.key} within {short(result.target.limit)}{derived}"
+                notes = (", derived" if result.target.derived else "") + ("" if result.met else ", MISSED")
+                text = f"{result.target.key} within {short(result.target.limit)}{notes}"
                 yield Event(self.case.zero + result.target.limit, "target", text)
 
     def lines(self) -> None:
@@ -272,11 +272,13 @@ class _Figure:
         events = [name for _, name, *_ in LANES]
         grid = {"gridcolor": "@grid", "zerolinecolor": "@grid", "linecolor": "@grid", "color": "@text"}
         lanes = {"type": "category", "automargin": True, "tickfont": {"size": 11}, "fixedrange": True, **grid}
+        # Names stand upright above the plot, below plotly's buttons; so many pixels a letter has at most.
+        above = 50 + round(6.2 * max((len(mark["text"]) for mark in self.marks), default=0))
         first = self.x(max(0.0, min(case.zero - 5, case.zero - 0.1 * (case.end - case.zero))))
         last = self.x(case.end)
         return {
-            "height": 640 + 22 * (len(self.lanes) + len(events)),
-            "margin": {"l": 60, "r": 20, "t": 190, "b": 50},
+            "height": 450 + above + 22 * (len(self.lanes) + len(events)),
+            "margin": {"l": 60, "r": 20, "t": above, "b": 50},
             "paper_bgcolor": "@paper",
             "plot_bgcolor": "@paper",
             "font": {"color": "@text", "family": "system-ui, sans-serif", "size": 12},
@@ -310,8 +312,19 @@ class _Figure:
                 "fixedrange": True,
                 **grid,
             },
-            "yaxis3": {"domain": [0.31, 0.59], "categoryarray": [_label(n) for n in self.lanes[::-1]], **lanes},
-            "yaxis4": {"domain": [0, 0.28], "categoryarray": events[::-1], **lanes},
+            # All lanes, whether or not there is something in them.
+            "yaxis3": {
+                "domain": [0.31, 0.59],
+                "categoryarray": [_label(n) for n in self.lanes[::-1]],
+                "range": [-0.6, len(self.lanes) - 0.4],
+                **lanes,
+            },
+            "yaxis4": {
+                "domain": [0, 0.28],
+                "categoryarray": events[::-1],
+                "range": [-0.6, len(events) - 0.4],
+                **lanes,
+            },
             "shapes": self.shapes,
             "annotations": self.annotations,
         }

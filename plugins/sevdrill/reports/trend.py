@@ -72,7 +72,11 @@ def polyline(values: Sequence[float | None], width: int = 160, height: int = 28)
     known = [(n, value) for n, value in enumerate(values) if value is not None]
     high = 1.2 * max((value for _, value in known), default=0.0) or 1.0
     step = (width - 6) / max(1, len(values) - 1)
-    return " ".join(f"{3 + n * step:.1f},{height - 3 - value / high * (height - 6):.1f}" for n, value in known)
+    points = [(3 + n * step, height - 3 - value / high * (height - 6)) for n, value in known]
+    if len(points) == 1:
+        # One run alone is a short line, so that it is seen.
+        points.append((points[0][0] + 3, points[0][1]))
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
 def prometheus(entries: Mapping[str, Sequence[Entry]]) -> Iterator[str]:

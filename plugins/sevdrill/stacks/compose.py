@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sevdrill.clock import Clock
-from sevdrill.databases import Databases
+from sevdrill.databases import Databases, Migrations
 from sevdrill.errors import EngineUnavailable, Refused, StackError, StackUnhealthy, UsageError
 from sevdrill.masking import MASKER
 from sevdrill.ports import (
@@ -44,6 +44,7 @@ from sevdrill.stacks.health import ailments, await_health, describe
 from sevdrill.stacks.hogs import ComposeHogs
 from sevdrill.stacks.limits import ComposeLimits
 from sevdrill.stacks.loopback import LoopbackPorts
+from sevdrill.stacks.migrations import SqlMigrations
 from sevdrill.stacks.monitoring import HttpMonitoring
 from sevdrill.stacks.networks import ComposeNetworks
 from sevdrill.stacks.postgres import PostgresDatabases
@@ -397,7 +398,9 @@ class ComposeStack:
         if settings.ledgers:
             has[Ledgers] = ComposeLedgers(commands, settings.ledgers)
         if settings.databases:
-            has[Databases] = PostgresDatabases(commands, settings.databases)
+            has[Databases] = databases = PostgresDatabases(commands, settings.databases)
+            if settings.migrations:
+                has[Migrations] = SqlMigrations(commands, databases.ask, settings.migrations)
         if monitoring is not None:
             has[Monitoring] = monitoring
             if monitoring.delivers:

@@ -51,13 +51,20 @@ def survey(get: Get, prometheus: str, since: float, until: float) -> dict[str, A
         for rule in group.get("rules", [])
         if rule.get("type", "alerting") == "alerting"
     ]
-    targets = ask("/api/v1/targets?state=active").get("activeTargets", [])
+    try:
+        targets = ask("/api/v1/targets?state=active").get("activeTargets", [])
+    except StackError as error:
+        # Its rules and what they gave are worth having all the same.
+        targets, unknown = [], {"scrape_interval_error": str(error)}
+    else:
+        unknown = {}
     scrapes = [_seconds(target.get("scrapeInterval", "")) for target in targets]
     known = {
         # The slowest: detection may have to wait for it.
         "scrape_interval": max((s for s in scrapes if s is not None), default=None),
         "evaluation_interval": max((rule["every"] for rule in rules), default=None),
         "rules": rules,
+        **unknown,
     }
     step = max(1.0, (until - since) / POINTS)
     queries: dict[str, Any] = {}

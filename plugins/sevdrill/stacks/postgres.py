@@ -38,13 +38,13 @@ class PostgresDatabases:
 
     def sessions(self, service: str) -> list[DbSession]:
         """Every client's session but our own."""
-        rows = [line.split("|", 4) for line in self._rows(service, SESSIONS)]
+        rows = [line.split("|", 4) for line in self.ask(service, SESSIONS)]
         return [DbSession(int(p), name, float(age), idle == "t", int(blocks)) for p, age, idle, blocks, name in rows]
 
     def terminate(self, service: str, pids: list[int]) -> None:
         """End sessions; one that is gone is no error."""
         for pid in pids:
-            self._rows(service, f"select pg_terminate_backend({int(pid)})")
+            self.ask(service, f"select pg_terminate_backend({int(pid)})")
 
     def lock(self, service: str, table: str, name: str, seconds: float) -> None:
         """Lock a table against writes for so long, in a session of this name whose client goes away meanwhile."""
@@ -67,7 +67,7 @@ class PostgresDatabases:
 
     def longest_wait(self, service: str) -> float:
         """Seconds that the session which waits longest for a lock has waited so far; 0 when none waits."""
-        return float(self._rows(service, WAIT)[0])
+        return float(self.ask(service, WAIT)[0])
 
     def _command(self, service: str) -> Sequence[str]:
         try:
@@ -79,7 +79,12 @@ class PostgresDatabases:
                 f"the command, such as databases: {{{service}: [psql, -U, postgres, -d, app, -XAtqc]}}"
             ) from None
 
-    def _rows(self, service: str, statement: str) -> list[str]:
+    def ask(self, service: str, statement: str) -> list[str]:
+        """The rows that a statement gives, one a line.
+
+        Raises:
+            StackError: there is no such database, or it does not do it.
+        """
         done = self._commands.run(service, [*self._command(service), statement], timeout=TIMEOUT)
         if done.code != 0:
             said = tail(done.err or done.out, 3)

@@ -12,7 +12,7 @@ from sevdrill.errors import Refused, UsageError
 from sevdrill.model import Model
 from sevdrill.units import Duration
 
-__all__ = ["LedgerSettings", "MonitoringSettings", "StackSettings", "meant", "read_settings"]
+__all__ = ["LedgerSettings", "MigrationSettings", "MonitoringSettings", "StackSettings", "meant", "read_settings"]
 
 Permission = Literal[
     "bind-mounts", "external-volumes", "external-networks", "host-network", "host-access", "production-names"
@@ -42,6 +42,15 @@ class LedgerSettings(Model):
     """The command, as a list of arguments; it prints one key a line."""
 
 
+class MigrationSettings(Model):
+    """Where the migrations of a database are: `NAME.up.sql` and, where there is a way back, `NAME.down.sql`."""
+
+    service: str
+    """The service that brings them."""
+    folder: str
+    """The folder there; a relative one begins where the service runs."""
+
+
 class StackSettings(Model):
     """The top-level `x-sevdrill` of a Compose file."""
 
@@ -61,6 +70,8 @@ class StackSettings(Model):
     """Where each service's operators change its settings while it runs, such as `http://app:3000/admin/settings`."""
     databases: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default_factory=dict)
     """How operators ask each database, by service: a `psql` command, to which a statement is added."""
+    migrations: dict[str, MigrationSettings] = Field(default_factory=dict)
+    """Where the migrations of each database are, by service; `databases` says how they are applied."""
     releases: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Images of the known releases, by service and release name."""
     healthy_within: Duration = Duration(120)
@@ -115,7 +126,11 @@ def _unescape(value: Any) -> Any:
 def _mistake(error: Any) -> str:
     place = ".".join(str(part) for part in ("x-sevdrill", *error["loc"]))
     if error["type"] == "extra_forbidden":
-        models: dict[str, type[Model]] = {"monitoring": MonitoringSettings, "ledgers": LedgerSettings}
+        models: dict[str, type[Model]] = {
+            "monitoring": MonitoringSettings,
+            "ledgers": LedgerSettings,
+            "migrations": MigrationSettings,
+        }
         known = models.get(str(error["loc"][0]), StackSettings).model_fields
         return f"{place}: unknown key{meant(str(error['loc'][-1]), known)}"
     return f"{place}: {error['msg']}"
@@ -124,10 +139,11 @@ def _mistake(error: Any) -> str:
 def _unknown_services(settings: StackSettings, services: list[str]) -> Iterable[str]:
     named = [
         (f"x-sevdrill.{key}.{name}", name)
-        for key in ("proxies", "direct", "admin", "databases", "releases")
+        for key in ("proxies", "direct", "admin", "databases", "migrations", "releases")
         for name in getattr(settings, key)
     ]
     named += [(f"x-sevdrill.ledgers.{name}.service", ledger.service) for name, ledger in settings.ledgers.items()]
+    named += [(f"x-sevdrill.migrations.{name}.service", where.service) for name, where in settings.migrations.items()]
     for place, name in named:
         if name not in services:
             yield f'{place}: there is no service "{name}"{meant(name, services)} (services: {", ".join(services)})'

@@ -41,14 +41,15 @@
     const narrow = place.clientWidth < 600;
     place.style.height = layout.height + "px";
     if (range) layout.xaxis.range = range;
+    // A lane's name must not take the place of what is drawn in it; the table of events has it in full.
+    for (const axis of [layout.yaxis3, layout.yaxis4]) {
+      axis.tickmode = "array";
+      axis.tickvals = axis.categoryarray;
+      axis.ticktext = axis.categoryarray.map((name) => clip(name, narrow ? 14 : 32));
+    }
     if (narrow) {
       layout.margin = {...layout.margin, l: 40, r: 8};
       layout.showlegend = false;
-      for (const axis of [layout.yaxis3, layout.yaxis4]) {
-        axis.tickmode = "array";
-        axis.tickvals = axis.categoryarray;
-        axis.ticktext = axis.categoryarray.map((name) => clip(name, 14));
-      }
       limits.forEach((limit) => { limit.text = ""; });
     }
     await Plotly.react(place, data, layout, {responsive: true, displaylogo: false, scrollZoom: false,

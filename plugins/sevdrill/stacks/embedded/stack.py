@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sevdrill.clock import Clock
-from sevdrill.databases import Databases
+from sevdrill.databases import Databases, Migrations
 from sevdrill.errors import StackError, StackUnhealthy, UsageError
 from sevdrill.ports import (
     Admin,
@@ -47,6 +47,7 @@ from sevdrill.stacks.embedded.start import PortTaken, Starter, placed, ports_of
 from sevdrill.stacks.embedded.trouble import EmbeddedCrashLoop, EmbeddedHogs, EmbeddedLimits
 from sevdrill.stacks.files import given_names
 from sevdrill.stacks.loopback import FreePorts
+from sevdrill.stacks.migrations import SqlMigrations
 from sevdrill.stacks.monitoring import HttpMonitoring
 from sevdrill.stacks.postgres import PostgresDatabases
 from sevdrill.stacks.safety import refuse_production
@@ -286,7 +287,9 @@ class EmbeddedStack:
         if settings.ledgers:
             has[Ledgers] = ComposeLedgers(commands, settings.ledgers)
         if settings.databases:
-            has[Databases] = PostgresDatabases(commands, settings.databases)
+            has[Databases] = databases = PostgresDatabases(commands, settings.databases)
+            if settings.migrations:
+                has[Migrations] = SqlMigrations(commands, databases.ask, settings.migrations)
         if monitoring is not None:
             has[Monitoring] = monitoring
             if monitoring.delivers:

@@ -1,0 +1,88 @@
+"""Checks of how the answer went: what the SOP asks for was done, and in time to spare users."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from sevdrill.checks.base import Check, Finding, Result
+from sevdrill.model import Record
+from sevdrill.ports import Ports
+from sevdrill.timeline import FaultLine, MessageLine, Sample, StepLine, Timeline
+
+__all__ = ["Checklist", "StayedGood"]
+
+
+class Checklist(Check):
+    """Every step that the SOP asks for was done and proved, in the SOP's order."""
+
+    needs: ClassVar[tuple[type, ...]] = ()
+
+    check: Literal["checklist"]
+    done: tuple[str, ...] = Field(min_length=1)
+    """Kinds of steps in their order, such as `rollback`; for a message also who was told, such as `announce vendor`."""
+
+    @property
+    def title(self) -> str:
+        return f"done, in this order: {', '.join(self.done)}"
+
+    def read(self, ports: Ports) -> Record:
+        return {}
+
+    def judge(self, data: Record, timeline: Timeline) -> Finding:
+        did: list[str] = []
+        told = ""
+        for line in timeline.lines:
+            if isinstance(line, MessageLine):
+                told = line.to
+            elif isinstance(line, StepLine) and line.event == "ended" and line.ok and line.part != "investigate":
+                did.append(f"{line.action} {told}" if line.is_message else line.action)
+        left = list(self.done)
+        for step in did:
+            if left and left[0] in (step, step.partition(" ")[0]):
+                left.pop(0)
+        if left:
+            return Finding(
+                Result.BROKEN, f"not done, or not in its place: {left[0]}; done: {', '.join(did) or 'nothing'}"
+            )
+        return Finding(Result.HOLDS, f"done: {', '.join(did)}")
+
+
+class StayedGood(Check):
+    """A probe of the steady state stayed good under the fault until a step began: the harm was prevented.
+
+    Looked at from the first time on that it is good while the fault is on, since a deployment itself may interrupt it.
+    """
+
+    needs: ClassVar[tuple[type, ...]] = ()
+
+    check: Literal["stayed_good"]
+    probe: str = Field(min_length=1)
+    """Name of the probe, as the steady state gives it."""
+    until: str = Field(min_length=1)
+    """Kind of the step, such as `rollback`."""
+
+    @property
+    def title(self) -> str:
+        return f"{self.probe} until the {self.until}"
+
+    def read(self, ports: Ports) -> Record:
+        return {}
+
+    def judge(self, data: Record, timeline: Timeline) -> Finding:
+        since = next((line.t for line in timeline.of(FaultLine) if line.event == "on"), None)
+        steps = [s for s in timeline.of(StepLine) if s.part == "respond" and s.action == self.until]
+        until = next((s.t for s in steps if s.event == "began"), None)
+        if since is None or until is None:
+            return Finding(Result.UNKNOWN, f"no fault was on, or no step {self.until} began")
+        series = [s for s in timeline.of(Sample) if s.series.split(":", 2)[::2] == ["steady", self.probe]]
+        looks = sorted((s for s in series if s.start >= since and s.end <= until), key=lambda s: s.start)
+        while looks and not looks[0].ok:
+            looks.pop(0)
+        if not looks:
+            return Finding(Result.UNKNOWN, f"it was never seen good between the fault and the {self.until}")
+        bad = next((s for s in looks if not s.ok), None)
+        if bad is not None:
+            return Finding(Result.BROKEN, f"{until - bad.start:.1f} s before the {self.until}: {bad.why or 'unknown'}")
+        return Finding(Result.HOLDS, f"good for {until - looks[0].start:.1f} s under the fault, and when it began")

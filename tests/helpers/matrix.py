@@ -1,0 +1,244 @@
+"""The whole matrix of sabotage, for real: every drill, with each of its parts broken in turn. `make sabotage`.
+
+Of each drill: its alert's rule is removed, each step of its runbook is left out, its fault does nothing, nobody is
+served after its recovery began, and what each of its checks asserts is made untrue. None of these may pass. A step
+whose removal changes nothing is a finding: it needs a proof of its own, or goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from drill_root import PROJECT, DrillRoot, Result
+from embedded_root import EmbeddedRoot, without_rule
+from mutants import Recorded
+from recording import DRILLS, recording, unpacked
+from sabotage import SabotagedRoot, without_alert
+from saboteur import BREAKS
+
+from sevdrill.calls import CALLS
+from sevdrill.diagnostics import load
+from sevdrill.judge import Outcome, judge
+from sevdrill.kinds import Kinds
+from sevdrill.plan import checks_of
+from sevdrill.scenario import Scenario, scenario_model
+from sevdrill.severity import load_policy
+from sevdrill.timeline import Timeline
+
+SHORT, PATIENT = 15, 40
+"""Limits in seconds: for what can never pass in time, and for what may."""
+
+
+class Sabotage(NamedTuple):
+    """One drill with one thing broken."""
+
+    drill: str
+    group: str
+    """control, alert, step, fault, recovery or invariant."""
+    what: str
+    plan: dict[str, Any]
+    alert: str = ""
+    """The alert whose rule is removed meanwhile."""
+    spoils: bool = False
+    """Whether the stack is not to be used again."""
+
+
+class Ran(NamedTuple):
+    """A sabotage and what came of it."""
+
+    sabotage: Sabotage
+    outcome: str
+    reasons: str
+    seconds: float
+
+    @property
+    def survived(self) -> bool:
+        return self.sabotage.group != "control" and self.outcome == "passed"
+
+
+def scenario_of(name: str) -> Scenario | None:
+    """The drill, from its file or, when Python makes it, from its recording."""
+    if not DRILLS[name].function:
+        return load(DRILLS[name].file).scenario
+    if not recording(name).exists():
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        run = Timeline.load(unpacked(name, Path(folder)) / "timeline.jsonl").run
+    return scenario_model(Kinds.default().with_(CALLS)).model_validate(run.scenario)
+
+
+def sabotages(name: str, scenario: Scenario, *, messages: bool = False) -> Iterator[Sabotage]:
+    """Everything that is broken in one drill; messages are left out where recordings show the same (test_recorded)."""
+    yield Sabotage(name, "control", "nothing", {})
+    for alert in dict.fromkeys(detector.alert for detector in scenario.detect):
+        yield Sabotage(name, "alert", f"the rule of {alert} is gone", {"limit": SHORT}, alert)
+    for part in ("investigate", "respond", "close"):
+        for index, step in enumerate(getattr(scenario, part)):
+            if messages or not step.is_message:
+                plan = {"without": [part, index], "limit": PATIENT}
+                yield Sabotage(name, "step", f"without {part} {index}: {step.title}", plan)
+    if scenario.inject:
+        yield Sabotage(name, "fault", "every fault does nothing", {"no_op": True, "limit": SHORT})
+    if len(scenario.inject) > 1:
+        for index, fault in enumerate(scenario.inject):
+            plan = {"without": ["inject", index], "limit": PATIENT}
+            yield Sabotage(name, "fault", f"without fault {index}: {fault.title}", plan)
+    at = "quiet" if scenario.quiet is not None else "recover"
+    yield Sabotage(name, "recovery", "nobody is served", {"at": at, "do": "kill-entry", "limit": SHORT}, spoils=True)
+    for index, check in enumerate(checks_of(scenario)):
+        if check.check in BREAKS:
+            plan = {"at": "verify", "do": "break-check", "check": index}
+            spoils = check.check == "no_duplicate_writes"
+            yield Sabotage(name, "invariant", f"untrue: {check.title}", plan, spoils=spoils)
+
+
+def idle_messages(name: str, scenario: Scenario) -> list[str]:
+    """Messages of the drill without which its recorded run passes all the same."""
+    if not recording(name).exists():
+        return []
+    policy = load_policy("sop-001")
+    with tempfile.TemporaryDirectory() as folder:
+        timeline = Timeline.load(unpacked(name, Path(folder)) / "timeline.jsonl")
+    run = Recorded(list(timeline.lines), scenario, policy)
+    return [
+        f"{name}: {what}"
+        for what, without, lines in run.unsaid()
+        if judge(Timeline(lines), without, policy).outcome is Outcome.PASSED
+    ]
+
+
+def without_recipe(name: str, scenario: Scenario) -> list[str]:
+    """Checks that the matrix does not know how to make untrue on a stack."""
+    return [f"{name}: {check.title}" for check in checks_of(scenario) if check.check not in BREAKS]
+
+
+class Place:
+    """A folder with a stack on which sabotaged drills run, one after another."""
+
+    def __init__(self, root: DrillRoot) -> None:
+        self.root = root
+
+    def run(self, sabotage: Sabotage) -> Ran:
+        drill = DRILLS[sabotage.drill]
+        text = drill.file.read_text(encoding="utf-8").replace("../fixtures", str(PROJECT / "fixtures"))
+        path = self.root.folder / "drills" / drill.file.name
+        path.write_text(text, encoding="utf-8")
+        began = time.monotonic()
+        os.environ["SABOTAGE_PLAN"] = json.dumps(sabotage.plan)
+        try:
+            with self._alert(sabotage.alert):
+                result: Result = self.root.run(path)
+        except subprocess.TimeoutExpired:
+            return Ran(sabotage, "hung", "the run did not end", time.monotonic() - began)
+        finally:
+            del os.environ["SABOTAGE_PLAN"]
+            if sabotage.spoils:
+                self.root.down()
+        reasons = result.reasons or result.output[-400:]
+        outcome = result.outcome.partition(":")[0]
+        if outcome == "none" and "skipped" in result.output:
+            outcome = "skipped"
+        return Ran(sabotage, outcome, reasons, time.monotonic() - began)
+
+    @contextlib.contextmanager
+    def _alert(self, alert: str) -> Iterator[None]:
+        if not alert:
+            yield
+        elif isinstance(self.root, EmbeddedRoot):
+            if not self.root.stands():
+                self.root.prepare()
+            with without_rule(self.root, alert):
+                yield
+        else:
+            with without_alert(self.root, alert):
+                yield
+
+
+def report(ran: list[Ran], unknown: list[str], idle: list[str]) -> Iterator[str]:
+    """The figures, as Markdown."""
+    yield "| drill | sabotage | done | failed | invalid | aborted | passed |"
+    yield "|---|---|---|---|---|---|---|"
+    for name in dict.fromkeys(each.sabotage.drill for each in ran):
+        for group in ("alert", "step", "fault", "recovery", "invariant"):
+            mine = [each for each in ran if (each.sabotage.drill, each.sabotage.group) == (name, group)]
+            if mine:
+                counts = Counter(each.outcome for each in mine)
+                shown = (str(counts[outcome]) for outcome in ("failed", "invalid", "aborted", "passed"))
+                yield f"| {name} | {group} | {len(mine)} | {' | '.join(shown)} |"
+    broken = [each for each in ran if each.sabotage.group != "control"]
+    took = sum(each.seconds for each in ran)
+    yield ""
+    yield f"{len(broken)} sabotaged runs and {len(ran) - len(broken)} controls in {took / 60:.0f} min of runs."
+    for title, found in (
+        ("Steps whose removal changes nothing", [r for r in broken if r.survived and r.sabotage.group == "step"]),
+        ("Sabotaged drills that passed", [r for r in broken if r.survived and r.sabotage.group != "step"]),
+        ("Controls that did not pass", [r for r in ran if r.sabotage.group == "control" and r.outcome != "passed"]),
+        ("Runs that ended otherwise", [r for r in broken if r.outcome not in ("failed", "invalid", "passed")]),
+    ):
+        yield ""
+        yield f"{title}: {len(found) or 'none'}"
+        yield from (f"* {r.sabotage.drill}: {r.sabotage.what}: {r.outcome}: {r.reasons[:200]}" for r in found)
+    for title, names in (
+        ("Messages whose removal changes nothing, as the recordings show", idle),
+        ("Checks that nothing here makes untrue on a stack; the recordings show that they can break", unknown),
+    ):
+        yield ""
+        yield f"{title}: {len(names) or 'none'}"
+        yield from (f"* {each}" for each in names)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("drills", nargs="*", help="names of drills; all when left out")
+    parser.add_argument("--stack", choices=("embedded", "compose"), default="embedded")
+    parser.add_argument("--messages", action="store_true", help="leave out messages, too")
+    parser.add_argument("--report", type=Path, default=PROJECT / "build" / "sabotage.md")
+    options = parser.parse_args()
+    ran: list[Ran] = []
+    unknown: list[str] = []
+    idle: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="sevdrill-sabotage-") as folder:
+        place = Place((EmbeddedRoot if options.stack == "embedded" else SabotagedRoot)(Path(folder) / "place"))
+        try:
+            for name in options.drills or sorted(DRILLS):
+                scenario = scenario_of(name)
+                if scenario is None:
+                    print(f"{name}: is made by Python and has no recording; `make recordings` first", flush=True)
+                    continue
+                unknown += without_recipe(name, scenario)
+                idle += idle_messages(name, scenario)
+                for sabotage in sabotages(name, scenario, messages=options.messages):
+                    each = place.run(sabotage)
+                    ran.append(each)
+                    print(
+                        f"{'!!' if each.survived else '  '} {each.seconds:5.0f} s  {name}: {sabotage.group}: "
+                        f"{sabotage.what}: {each.outcome}: {each.reasons[:160]}",
+                        flush=True,
+                    )
+                    if sabotage.group == "control" and each.outcome != "passed":
+                        # What does not pass when all is right proves nothing when it does not pass.
+                        break
+        finally:
+            place.root.down()
+    text = "\n".join(report(ran, unknown, idle)) + "\n"
+    options.report.parent.mkdir(exist_ok=True)
+    options.report.write_text(text, encoding="utf-8")
+    print(text)
+    controls = [each for each in ran if each.sabotage.group == "control"]
+    whole = all(each.outcome in ("passed", "skipped") for each in controls)
+    return 0 if whole and not any(each.survived for each in ran) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
