@@ -11,7 +11,7 @@ WORKERS ?= 2
 STACK ?= embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help drill test test-fast browser-tools bench lint images engine-check schema recordings sabotage clean
+.PHONY: help drill test test-fast browser-tools bench endurance lint images engine-check schema recordings sabotage clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,9 @@ browser-tools: ## what the tests in tests/browser need: Chromium (as root, on De
 
 bench: $(VENV)/.installed engine-check ## measure: the built-in Toxiproxy, collecting, measured times, a drill's own time, reuse of a stack
 	$(BIN)/pytest tests/benchmarks -rP $(PYTEST_ARGS)
+
+endurance: $(VENV)/.installed ## 200 drills in a row on one embedded stack: nothing grows (`make test` runs ten)
+	ENDURANCE=200 $(BIN)/pytest tests/embedded/test_endurance.py -rP $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

@@ -377,19 +377,22 @@ def _wrong_services(data: Any, model: _Whole, services: Sequence[str]) -> Iterat
     for place, family, item in items(data):
         kind = model.kinds.named(family).get(str(item.get(family)))
         for key, value in item.items():
-            if not isinstance(value, str):
-                continue
-            if key == "service":
-                name: str | None = value
-            elif kind is not None and _is_url(kind, key) and value.startswith("http"):
-                host = _HOST.match(value)
-                name = host[1] if host else None
-            else:
-                continue
-            if name is None:
-                yield (*place, key), f"{quote(value)} names no service, such as http://{services[0]}/"
-            elif name not in services:
-                yield (*place, key), did_you_mean("service", name, list(services))[0]
+            # Settings of a part, such as who issued a secret, name services like the kind itself.
+            parts = value.items() if isinstance(value, dict) else ()
+            for where, name in [((key,), value), *(((key, part), each) for part, each in parts)]:
+                if not isinstance(name, str):
+                    continue
+                if where[-1] == "service":
+                    asked: str | None = name
+                elif kind is not None and _is_url(kind, str(where[0])) and name.startswith("http"):
+                    host = _HOST.match(name)
+                    asked = host[1] if host else None
+                else:
+                    continue
+                if asked is None:
+                    yield (*place, *where), f"{quote(name)} names no service, such as http://{services[0]}/"
+                elif asked not in services:
+                    yield (*place, *where), did_you_mean("service", asked, list(services))[0]
 
 
 class _StopChecker(_Checker):

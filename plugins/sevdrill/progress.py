@@ -28,6 +28,10 @@ from sevdrill.timeline import (
 __all__ = ["Progress"]
 
 CLEAR = "\r\x1b[2K"
+BELOW = "\x1bD\x1b[1A\x1b7\x1b[1B"
+"""Make room for a line below, keep the place where pytest writes, and go down."""
+BACK = "\x1b8"
+"""Back to that place."""
 NEXT = {"quiet": "quiet", "inject": "detect", "detect": "detect", "respond": "mitigate", "recover": "recover"}
 
 
@@ -41,6 +45,7 @@ class Progress:
         self._limits: dict[str, str] = {}
         self._zero: float | None = None
         self._shown = -1.0
+        self._below = False
 
     def begin(self, name: str, scenario: Scenario, policy: Policy, mode: Mode = "auto") -> None:
         """A drill begins."""
@@ -50,6 +55,8 @@ class Progress:
         self._limits = {key: f"{t.limit} to {key}" for key, t in limits if key in LIMITS}
         if scenario.quiet is not None:
             self._limits = {"quiet": str(scenario.quiet.for_)}
+        # pytest has begun its own line, and goes on with it when the drill is over.
+        self._below = self._below or self._write(BELOW)
         self._show()
 
     def line(self, line: Line) -> None:
@@ -99,14 +106,18 @@ class Progress:
 
     def end(self) -> None:
         """The drill is over: the line goes."""
-        self._write(CLEAR)
+        if self._below:
+            self._below = not self._write(CLEAR + BACK)
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: str) -> bool:
+        """Whether the terminal took it."""
         with self._lock:
             try:
                 # A terminal that takes nothing (stopped by Ctrl-S, say) must not stop a drill with its fault on.
                 if select.select([], [self._descriptor], [], 0)[1]:
                     os.write(self._descriptor, text.encode(errors="replace"))
+                    return True
             except (OSError, ValueError):
                 # A terminal that went away must not end a drill.
-                return
+                return False
+        return False

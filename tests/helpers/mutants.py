@@ -11,6 +11,7 @@ from typing import Any
 from made_up import numbered
 
 from sevdrill.checks import Check, Result
+from sevdrill.judge import MONITORING_GAP, judge
 from sevdrill.plan import alert_series, checks_of, effect_series, steady_series
 from sevdrill.scenario import Scenario
 from sevdrill.severity import LIMITS, Policy
@@ -136,8 +137,6 @@ class Recorded:
 
     def _late(self) -> Iterator[tuple[str, Lines]]:
         """All that came after a mark came later, by as much as the mark's limit: the mark is late."""
-        from sevdrill.judge import judge
-
         verdict = judge(Timeline(self.lines), self.scenario, self.policy)
         for result in verdict.targets:
             if result.measured is None or result.mark not in LIMITS.values():
@@ -157,8 +156,17 @@ class Recorded:
 
     def _record(self) -> Iterator[tuple[str, Lines]]:
         if self.scenario.detect or self.scenario.quiet:
-            yield "the monitoring dies with the fault", self.changed(self.since({"monitoring"}, ok=False))
-            if any(isinstance(line, Sample) and line.series == "pager" for line in self.lines):
+            silent = self.since({"monitoring"}, ok=False)
+
+            def dead(line: Line) -> Line | None:
+                if isinstance(line, ReadLine) and "alive" in line.data:
+                    return line.model_copy(update={"data": {**line.data, "alive": False}})
+                return silent(line)
+
+            yield "the monitoring dies with the fault", self.changed(dead)
+            # A pager that is silent for less than this is no reason to doubt it.
+            long_enough = self.phases["restore"] - self.start > MONITORING_GAP
+            if long_enough and any(isinstance(line, Sample) and line.series == "pager" for line in self.lines):
                 yield "the pager does not answer", self.changed(self.since({"pager"}, ok=False))
         yield "the run is killed before its end", self.changed(lambda line: None if isinstance(line, End) else line)
 

@@ -179,6 +179,31 @@ def test_one_replica_that_reaches_the_database_is_proof_that_it_is_up() -> None:
     assert set(firing(series, 20)) == {"Heartbeat"}
 
 
+def test_exhausted_connections_page_only_while_the_database_answers() -> None:
+    def series(database: float, second: list[float | None]) -> dict[str, list[float | None]]:
+        return {
+            "dependency_up{job=app,dependency=database,instance=a}": [database] * 20,
+            "dependency_up{job=app,dependency=connections,instance=a}": [1.0] * 20,
+            "dependency_up{job=app,dependency=connections,instance=b}": second,
+            "up{job=app}": [1.0] * 20,
+        }
+
+    gone: list[float | None] = [1.0] * 5 + [0.0] * 10 + [1.0] * 5
+    assert firing(series(1.0, gone), 20)["ConnectionsExhausted"] == list(range(7, 15))
+    assert "ConnectionsExhausted" not in firing(series(0.0, gone), 20)
+    assert "ConnectionsExhausted" not in firing(series(1.0, [1.0] * 5 + [0.0] + [1.0] * 14), 20)
+
+
+def test_a_lock_pages_when_it_is_waited_for_long_and_keeps_what_follows_from_it_back() -> None:
+    name = "database_longest_lock_wait_seconds{job=worker}"
+    up: dict[str, list[float | None]] = {"up{job=app}": [1.0] * 40}
+    found = firing({name: [0.0] * 5 + [1.5] * 10 + [0.0] * 25, **up}, 40)
+    assert found["SlowQueries"][0] < 10
+    assert found["LockWaitInWindow"][0] < found["SlowQueries"][0]
+    assert found["LockWaitInWindow"][-1] > found["SlowQueries"][-1] + 10
+    assert "SlowQueries" not in firing({name: [0.0] * 5 + [0.9] * 15 + [math.nan] * 20, **up}, 40)
+
+
 def test_an_alert_waits_for_its_time() -> None:
     found = firing({"up{job=app}": [1.0] * 5 + [0.0] * 20}, 25)
     assert found["AppDown"] == list(range(10, 25))

@@ -196,3 +196,14 @@ def test_a_release_is_its_files_laid_over_each_other(tmp_path: Path) -> None:
     launch = Places(made, None).launch("web", "web-1", "1")
     found = {path.name: path.read_text() for path in (Path(launch["cwd"]) / "code").iterdir()}
     assert found == {"a.py": "a", "b.py": "b of 1"}
+
+
+def test_a_variable_that_only_a_dotenv_file_sets_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SHOP_NAME", raising=False)
+    text = FILE.replace("expose: [5432]", "expose: [5432]\n    environment: {NAME: '${SHOP_NAME:-none}'}")
+    assert described(tmp_path, text).services["db"].environment["NAME"] == "none"
+    (tmp_path / ".env").write_text("# of ours\nOTHER=1\nexport SHOP_NAME='a shop'\n")
+    with pytest.raises(UsageError, match=r"\$SHOP_NAME is set in .*\.env, which the embedded stack does not read"):
+        described(tmp_path, text)
+    monkeypatch.setenv("SHOP_NAME", "from the run")
+    assert described(tmp_path, text).services["db"].environment["NAME"] == "from the run"

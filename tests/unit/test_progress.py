@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import tty
@@ -9,7 +10,7 @@ import tty
 import made_up
 from made_up import DATABASE_DOWN, QUIET, incident, quiet, scenario
 
-from sevdrill.progress import CLEAR, Progress
+from sevdrill.progress import BACK, BELOW, CLEAR, Progress
 from sevdrill.severity import load_policy
 from sevdrill.timeline import FaultLine, Note
 
@@ -36,8 +37,9 @@ def test_the_line_tells_phase_clock_and_last_event() -> None:
         lines += _read(reader)
     progress.end()
     shown = (lines + _read(reader)).split(CLEAR)
-    assert shown[0] == ""
-    assert shown[-1] == ""
+    # It is below pytest's own line, which goes on where it was.
+    assert shown[0] == BELOW
+    assert shown[-1] == BACK
     assert any("| detect |" in line and "of 30s to detect" in line for line in shown)
     assert any("DatabaseDown fires" in line for line in shown)
     assert any("restart db: done" in line for line in shown)
@@ -72,6 +74,22 @@ def test_text_from_services_brings_no_terminal_escapes() -> None:
     progress.begin(drill.drill, drill, load_policy("sop-001"))
     progress.line(FaultLine(t=1, index=0, fault="x", title="\x1b[31mred\x07\n", event="on"))
     assert "\x1b[31m" not in _read(reader)
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_terminal_that_took_nothing_at_the_beginning_is_not_sent_back() -> None:
+    reader, writer = pty.openpty()
+    os.set_blocking(writer, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"x" * 4096)
+    progress = Progress(writer)
+    drill = scenario(DATABASE_DOWN)
+    progress.begin(drill.drill, drill, load_policy("sop-001"))
+    _read(reader)
+    progress.end()
+    assert BACK not in _read(reader)
     os.close(reader)
     os.close(writer)
 

@@ -15,7 +15,7 @@ from sevdrill.actions.release import ConfigRollback, Rollback
 from sevdrill.actions.reverting import RevertingAction
 from sevdrill.actions.scale import Scale
 from sevdrill.actions.secrets import RotateSecret
-from sevdrill.actions.settings import CircuitBreak, Flag, Maintenance, SwitchKey, Throttle
+from sevdrill.actions.settings import CircuitBreak, Flag, Maintenance, PauseQueue, SwitchKey, Throttle
 from sevdrill.actions.undoing import Heal, Revert
 
 __all__ = ["ACTIONS", "Action", "RevertingAction"]
@@ -35,6 +35,7 @@ ACTIONS: tuple[type[Action], ...] = (
     Throttle,
     Flag,
     Maintenance,
+    PauseQueue,
     ConfigSet,
     RotateSecret,
     RetryStuck,

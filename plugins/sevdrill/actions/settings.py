@@ -14,7 +14,7 @@ from sevdrill.faults.setting import Setting
 from sevdrill.model import Record
 from sevdrill.ports import Admin, Ports
 
-__all__ = ["CircuitBreak", "Flag", "Maintenance", "SwitchKey", "Throttle"]
+__all__ = ["CircuitBreak", "Flag", "Maintenance", "PauseQueue", "SwitchKey", "Throttle"]
 
 
 class _SettingAction(RevertingAction):
@@ -137,3 +137,19 @@ class Maintenance(_SettingAction):
     @property
     def _setting(self) -> Setting:
         return Setting(self.service, f"maintenance.{self.part}" if self.part else "mode.maintenance", "on")
+
+
+class PauseQueue(_SettingAction):
+    """Let no job of a queue be begun, so that none fails while what it needs is down; `revert` resumes it."""
+
+    action: Literal["pause-queue"]
+    queue: str = Field(min_length=1)
+    """Name of the queue; the service that works on it has a setting `pause.QUEUE`."""
+
+    @property
+    def title(self) -> str:
+        return f"pause the queue {self.queue} of {self.service}"
+
+    @property
+    def _setting(self) -> Setting:
+        return Setting(self.service, f"pause.{self.queue}", "on")

@@ -20,6 +20,8 @@ class Heal(Action):
 
     needs: ClassVar[tuple[type, ...]] = (Undos,)
     outside: ClassVar[bool] = True
+    # It waits for calls in flight itself, and must not wait for its own; all that it calls puts back.
+    in_flight: ClassVar[float] = 0.0
 
     action: Literal["heal"]
 
@@ -39,6 +41,7 @@ class Revert(Action):
     """Put back what earlier steps of a kind switched: close the breaker, turn the flag on again."""
 
     needs: ClassVar[tuple[type, ...]] = (Undos,)
+    in_flight: ClassVar[float] = 0.0
 
     action: Literal["revert"]
     step: str

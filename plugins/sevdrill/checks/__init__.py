@@ -25,11 +25,11 @@ CHECKS: tuple[type[Check], ...] = (
     AlertedBeforeEffect,
     Announced,
     UpdateCadence,
+    Refused,
     SeverityMatchesImpact,
     DecisionMatchesRules,
     RowsMatch,
     Checklist,
     StayedGood,
     VersionIs,
-    Refused,
 )

@@ -17,17 +17,17 @@ SHOWN = 5
 
 
 class RowsMatch(Check):
-    """Two books have the same rows for what the load wrote: nothing only in one of them, nothing twice.
+    """Two books have the same rows: nothing only in one of them, nothing twice.
 
-    The first word of a row is the key under which the load noted the write; rows of other keys are left out.
+    The first word of a row is its key. Rows of other keys than those that are asked for are left out.
     """
 
     needs: ClassVar[tuple[type, ...]] = (Load, Ledgers)
     invariant: ClassVar[bool] = True
 
     check: Literal["rows_match"]
-    ledger: str
-    """Name under which the locustfile notes its writes."""
+    ledger: str | None = None
+    """Asked for are the keys that the locustfile noted under this name; left out: those that `rows` has."""
     rows: str
     """The one book: a ledger of `x-sevdrill: {ledgers: ...}`."""
     to: str
@@ -40,13 +40,9 @@ class RowsMatch(Check):
         return f"{self.rows} match {self.to}"
 
     def read(self, ports: Ports) -> Record:
-        attempted = ports[Load].ledger(self.ledger).attempted
-
-        def book(name: str) -> Counter[str]:
-            found = (row.strip() for row in ports[Ledgers].rows(name))
-            return Counter(row for row in found if row.partition(" ")[0] in attempted)
-
-        one, other = book(self.rows), book(self.to)
+        both = [[row.strip() for row in ports[Ledgers].rows(name)] for name in (self.rows, self.to)]
+        keys = ports[Load].ledger(self.ledger).attempted if self.ledger else {_key(row) for row in both[0]}
+        one, other = (Counter(row for row in book if _key(row) in keys) for book in both)
         twice = sorted(row for row in {*one, *other} if max(one[row], other[row]) > 1)
         return {
             "rows": sum(one.values()),
@@ -71,5 +67,9 @@ class RowsMatch(Check):
         if wrong:
             return Finding(Result.BROKEN, "; ".join(wrong))
         if not data["rows"]:
-            return Finding(Result.UNKNOWN, "neither has a row of the load, so nothing is proved")
+            return Finding(Result.UNKNOWN, "neither has a row that is asked for, so nothing is proved")
         return Finding(Result.HOLDS, f"{data['rows']} rows, the same in both")
+
+
+def _key(row: str) -> str:
+    return row.partition(" ")[0]

@@ -106,29 +106,33 @@ class DecisionMatchesRules(_TriageCheck):
         failures = {name: list(counts) for name, counts in ports[Load].failures().items()}
         return {"failures": failures, "flags": sorted(flags)}
 
-    def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding:
+    def measured(self, data: Record, timeline: Timeline) -> tuple[Situation, str] | None:
+        """The situation as it was measured, and the figures in words; None where no failure was counted."""
         worst = _worst(timeline)
         failed = {name: counts[1] for name, counts in data["failures"].items() if counts[1]}
         total = sum(failed.values())
         if worst is None or not total:
-            return Finding(Result.UNKNOWN, "no failed request was counted, so no rule can be applied")
+            return None
         rate, down = worst
         name, most = max(failed.items(), key=lambda each: each[1])
         one = most / total >= ONE and self.switches.get(name, "") in data["flags"]
         changes = [f.title for f in timeline.of(FaultLine) if f.event == "on" and f.fault in DEPLOYS]
-        situation = Situation(
-            down=down, error_rate=rate, one_feature=one, recent_deploy=bool(changes), rollback_safe=None
-        )
         facts = f"{rate:.1%} failed at worst, {most / total:.0%} of the failures are of {name}; "
         facts += ", ".join(changes) or "nothing was deployed"
+        return Situation(down=down, error_rate=rate, one_feature=one, recent_deploy=bool(changes)), facts
+
+    def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding:
+        found = self.measured(data, timeline)
+        if found is None:
+            return Finding(Result.UNKNOWN, "no failed request was counted, so no rule can be applied")
+        situation, facts = found
         choice = remedy(situation, policy)
-        steps = [s for s in timeline.of(StepLine) if s.part == "respond" and s.event == "ended" and s.ok]
-        did = list(dict.fromkeys(DID[s.action] for s in steps if s.action in DID))
         if choice.remedy is None:
             return Finding(Result.UNKNOWN, f"{facts}: {choice.note}")
-        said = (
-            f"{facts}: {choice.remedy}, by {_cited(choice.line)}; the runbook did: {', '.join(did) or 'none of these'}"
-        )
+        steps = [s for s in timeline.of(StepLine) if s.part == "respond" and s.event == "ended" and s.ok]
+        did = list(dict.fromkeys(DID[s.action] for s in steps if s.action in DID))
+        done = ", ".join(did) or "none of these"
+        said = f"{facts}: {choice.remedy}, by {_cited(choice.line)}; the runbook did: {done}"
         return Finding(Result.HOLDS if did == [choice.remedy] else Result.BROKEN, said)
 
 
@@ -148,17 +152,22 @@ class SeverityMatchesImpact(_TriageCheck):
     def read(self, ports: Ports) -> Record:
         return {"failures": {name: list(counts) for name, counts in ports[Load].failures().items()}}
 
-    def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding:
+    def measured(self, data: Record, timeline: Timeline) -> tuple[Impact, str] | None:
+        """The impact as it was measured, and the figures in words; None where nobody counted what users saw."""
         worst = _worst(timeline)
-        failed = {name: counts[1] for name, counts in data["failures"].items() if counts[1]}
         if worst is None:
-            return Finding(Result.UNKNOWN, "nobody counted what users saw")
+            return None
         rate, down = worst
+        failed = {name: counts[1] for name, counts in data["failures"].items() if counts[1]}
         what: set[What] = {"complete_outage"} if down else self._what(rate, failed)
-        impact = Impact(what=frozenset(what), users=rate, downtime=_downtime(timeline))
-        facts = (
-            f"{rate:.1%} failed at worst ({', '.join(sorted(failed)) or 'nothing'}): {', '.join(sorted(impact.what))}"
-        )
+        facts = f"{rate:.1%} failed at worst ({', '.join(sorted(failed)) or 'nothing'}): {', '.join(sorted(what))}"
+        return Impact(what=frozenset(what), users=rate, downtime=_downtime(timeline)), facts
+
+    def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding:
+        found = self.measured(data, timeline)
+        if found is None:
+            return Finding(Result.UNKNOWN, "nobody counted what users saw")
+        impact, facts = found
         choice = severity_from_impact(impact, policy)
         if choice.severity is None:
             return Finding(Result.UNKNOWN, f"{facts}: {choice.note}")

@@ -27,6 +27,7 @@ from sevdrill.faults.provider import (
     ProviderRespondWithStatus,
     ProviderSlow,
 )
+from sevdrill.faults.queue import QueueFlood, QueueStuckJobs
 from sevdrill.faults.resource import CpuHog, DiskFill, MemoryHog
 
 __all__ = ["FAULTS", "Fault", "State"]
@@ -51,6 +52,8 @@ FAULTS: tuple[type[Fault], ...] = (
     ProviderSlow,
     ProviderLoseAnswers,
     ProviderFlap,
+    QueueFlood,
+    QueueStuckJobs,
     DiskFill,
     CpuLimit,
     MemoryLimit,

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sevdrill.databases import Databases
+from sevdrill.databases import Databases, DbSession
 from sevdrill.errors import FaultError
 from sevdrill.faults.base import Fault, State
 from sevdrill.faults.setting import Setting
@@ -90,7 +90,7 @@ class ConnectionsExhausted(Fault):
         return Setting(self.service, "pool.database", "leaking")
 
     def prepare(self, ports: Ports) -> Record:
-        if self._lost(ports):
+        if any(session.age > 1 for session in self._idle(ports)):
             raise FaultError(f"{self.title}: {self.database} has sessions already that do nothing in a transaction")
         try:
             return self._setting.before(ports)
@@ -101,12 +101,14 @@ class ConnectionsExhausted(Fault):
         self._setting.put(ports)
 
     def undo(self, ports: Ports, record: Record) -> None:
-        ports[Databases].terminate(self.database, self._lost(ports))
+        # One that is idle for a moment only is not ours; one of ours is not young for long.
+        lost = [session.pid for session in self._idle(ports) if session.age > 1]
+        ports[Databases].terminate(self.database, lost)
         self._setting.back(ports, record)
 
     def state(self, ports: Ports, record: Record) -> State:
         state = self._setting.state(ports, record)
-        return State.UNKNOWN if state is State.OFF and self._lost(ports) else state
+        return State.UNKNOWN if state is State.OFF and self._idle(ports) else state
 
-    def _lost(self, ports: Ports) -> list[int]:
-        return [s.pid for s in ports[Databases].sessions(self.database) if s.idle and s.age > 1]
+    def _idle(self, ports: Ports) -> list[DbSession]:
+        return [session for session in ports[Databases].sessions(self.database) if session.idle]

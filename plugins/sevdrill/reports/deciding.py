@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from sevdrill.checks import Result
+from sevdrill.checks import Check, Result
 from sevdrill.checks.triage import BROKEN as CORE_DOWN
-from sevdrill.checks.triage import DOWN, LOOK
+from sevdrill.checks.triage import DOWN, LOOK, DecisionMatchesRules, SeverityMatchesImpact
 from sevdrill.conditions import DataHarm, What
 from sevdrill.decisions import Impact, Line, Situation, declare, remedy, severity_from_impact
-from sevdrill.plan import steady_series
+from sevdrill.plan import checks_of, steady_series
 from sevdrill.ports import Load
 from sevdrill.reports.case import Case, short
+from sevdrill.timeline import ReadLine
 
 __all__ = ["Decision", "decisions", "impact_of"]
 
@@ -85,6 +87,10 @@ def decisions(case: Case) -> list[Decision]:
     if "injected" not in case.verdict.marks:
         return []
     impact, numbers = impact_of(case)
+    # A check that counted by feature knows more than the load as a whole.
+    for check, read in _reads(case):
+        if isinstance(check, SeverityMatchesImpact) and (found_impact := check.measured(read.data, case.timeline)):
+            impact, numbers = replace(found_impact[0], data=impact.data), (found_impact[1], *numbers)
     drilled, policy = case.scenario.severity, case.policy
     found = []
     choice = severity_from_impact(impact, policy)
@@ -114,16 +120,17 @@ def decisions(case: Case) -> list[Decision]:
     deploy = any(kind in ("change.deploy", "change.config") for kind in kinds)
     outside = any(kind.startswith("provider") for kind in kinds)
     rate = impact.users
-    cure = remedy(
-        Situation(
-            down=None if rate is None else _down(case),
-            data_corrupted=bool(impact.data),
-            error_rate=rate,
-            recent_deploy=deploy,
-            external=outside,
-        ),
-        policy,
+    situation = Situation(
+        down=None if rate is None else _down(case),
+        data_corrupted=bool(impact.data),
+        error_rate=rate,
+        recent_deploy=deploy,
+        external=outside,
     )
+    for check, read in _reads(case):
+        if isinstance(check, DecisionMatchesRules) and (known := check.measured(read.data, case.timeline)):
+            situation = replace(situation, one_feature=known[0].one_feature)
+    cure = remedy(situation, policy)
     rolled_back = any(step.mark == "rolled_back" for step in case.verdict.steps)
     acts = ", ".join(s.title for s in case.verdict.steps if s.part == "respond" and not s.is_message) or "nothing"
     facts = [f"a release was deployed just before: {'yes' if deploy else 'no'}"]
@@ -140,6 +147,14 @@ def decisions(case: Case) -> list[Decision]:
         )
     )
     return found
+
+
+def _reads(case: Case) -> Iterator[tuple[Check, ReadLine]]:
+    """The drill's checks, each with what it read."""
+    checks = checks_of(case.scenario)
+    for line in case.timeline.of(ReadLine):
+        if line.ok and line.check < len(checks):
+            yield checks[line.check], line
 
 
 def _cite(line: Line | None) -> str:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from sevdrill.errors import StackError
+from sevdrill.stacks.command import wait_until
+from sevdrill.stacks.engine import Container
 from sevdrill.stacks.project import Project
 from sevdrill.stacks.replacing import replace_replicas
 
 __all__ = ["ComposeCrashLoop", "ComposeScale"]
 
+UPDATE = 10.0
+"""Seconds that a container may take to leave the loop."""
 KEPT = "x-sevdrill-crash-loop"
 """Key of a crashing service under which stands what its file says of the keys that were changed."""
 NOTHING = "/sevdrill-crash-loop"
@@ -77,6 +81,7 @@ class ComposeCrashLoop:
         """
 
         def change(entry: dict[str, Any]) -> None:
+            self._rest(service)
             for key, value in entry.pop(KEPT, {}).items():
                 entry.pop(key, None)
                 if value is not None:
@@ -93,6 +98,18 @@ class ComposeCrashLoop:
             died = seen["RestartCount"] or int(seen["State"]["Status"] in ("restarting", "exited"))
             found[container.name] = int(died) if crashes else None
         return found
+
+    def _rest(self, service: str) -> None:
+        """Take containers out of the loop: an engine that removes one while it starts it loses count of its network."""
+        crashing = [name for name, count in self.deaths(service).items() if count is not None]
+        for container in self._project.containers(service):
+            if container.name in crashing:
+                self._engine.docker("update", "--restart", "no", container.id, timeout=UPDATE)
+                self._engine.signal(container, "SIGKILL")
+                wait_until(lambda c=container: self._status(c) in ("exited", "dead"), within=UPDATE)  # type: ignore[misc]
+
+    def _status(self, container: Container) -> str:
+        return str(self._engine.inspect(container.id)["State"]["Status"])
 
     def _replace(self, service: str, change: Any) -> None:
         trouble = replace_replicas(self._project, service, change)

@@ -141,9 +141,23 @@ def _variable(match: re.Match[str], value: str, file: Path) -> str:
     if not name:
         raise UsageError(f'{file}: "{value}": expected $NAME, ${{NAME}}, ${{NAME:-default}}, or $$ for a plain $')
     given = os.environ.get(name)
+    if given is None and name in _unread(file.parent / ".env"):
+        raise UsageError(
+            f"{file}: ${name} is set in {file.parent / '.env'}, which the embedded stack does not read; give it to the "
+            f"run, such as by `set -a; . {file.parent / '.env'}`, or use the Compose stack (--drill-stack compose)"
+        )
     if match["how"] and (given is None or (given == "" and match["how"].startswith(":"))):
         return match["default"] or ""
     return given or ""
+
+
+def _unread(file: Path) -> set[str]:
+    """Names of the variables that a `.env` file sets: Compose would take them from there."""
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return set()
+    return set(re.findall(r"^\s*(?:export\s+)?(\w+)\s*[=:]", text, re.MULTILINE))
 
 
 def _listed(data: dict[str, Any]) -> dict[str, Any]:
