@@ -105,7 +105,9 @@ def test_the_command_shows_a_month_and_what_is_missing(tmp_path: Path, capsys: p
     assert main(arguments) == 0
     said = capsys.readouterr().out
     assert said.startswith("SOP-001 has no drill schedule; this one is from gpt-platform")
-    assert "2026-12-01  week 1  Rollback drill\n      A bad configuration is rolled back" in said
+    week, rest = said.split("2026-12-01  week 1  Rollback drill\n")[1].split("  2026-12-08  week 2")
+    assert "      A bad release is rolled back (" in week
+    assert "A bad release is rolled back" not in rest.split("week 5")[0]
     assert "2026-12-29  week 5  Free choice" in said
     file = tmp_path / "drills.ics"
     assert main([*arguments, "--ical", str(file)]) == 0
