@@ -43,19 +43,19 @@ def without(action: str) -> tuple[str, str]:
         pytest.param(
             "rollback-fails.yml",
             [without("maintenance"), short("25s")],
-            ["never recovered", "maintenance is missing"],
+            ["never recovered", "not in its place: maintenance"],
             id="rollback fails, users left with errors",
         ),
         pytest.param(
             "rollback-fails.yml",
             [(r"  - \{action: escalate.*\n", "")],
-            ["escalate is missing"],
+            ["not in its place: escalate"],
             id="rollback fails, nobody told",
         ),
         pytest.param(
             "build-failure.yml",
             [without("config-rollback"), short("14s")],
-            ["never recovered", "config-rollback is missing"],
+            ["never recovered", "not in its place: config-rollback"],
             id="build failure, lock file left as it is",
         ),
     ],
