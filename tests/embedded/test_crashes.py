@@ -38,8 +38,8 @@ KINDS = [kind for kind in EXAMPLES if not NEEDS[kind] & LACKS]
 
 
 WHEN = (*MOMENTS, "restarted")
-# The undos are the same as on Compose, where every kind dies at every moment. Here each dies at three, each moment comes
-# to every third kind, and `CRASHES=all` asks for everything.
+# On Compose a runner dies at every moment of every kind. Here, where the same undos act, it dies at three of each, and
+# each moment comes to every third kind; `CRASHES=all` asks for everything.
 CELLS = [
     (kind, moment)
     for number, kind in enumerate(KINDS)
