@@ -151,9 +151,8 @@ class Supervisor:
         used = private(child.mains)
         if memory is not None and memory != child.bounds.memory and used > memory:
             raise OSError(f"{name} uses {used / 1024**2:.0f} MiB of memory already, more than it may then")
-        child.bounds.go_on()
-        if child.paused:
-            tree.send(tree.below(child.mains), signal.SIGSTOP)
+        if not child.paused:
+            child.bounds.go_on()
         child.bounds = Bounds(cpus, memory)
 
     def _do_hog(self, name: str, called: str, specs: list[dict[str, Any]]) -> None:
