@@ -59,7 +59,7 @@ def test_from_the_first_question_to_a_finished_drill(place: SmallPlace) -> None:
     shadow, _ = onboard(place, "shadow", "--speed", "max").communicate(timeout=60)
     assert "restart web: done" in shadow
     assert "  [x] Shadow incident response" in shadow
-    process = onboard(place, "participate", "--with", "--drill-limit 60s")
+    process = onboard(place, "participate", "--with", "--drill-limit 10m")
     try:
         wait_for(lambda: bool(status(place).get("alerts")), "the alert fires")
         said = [
@@ -69,7 +69,7 @@ def test_from_the_first_question_to_a_finished_drill(place: SmallPlace) -> None:
             place.cli("service", "web", "restart"),
             place.cli("mitigated", "--as", "Ann"),
         ]
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=300)
     finally:
         if process.poll() is None:
             process.terminate()
@@ -88,13 +88,6 @@ def test_from_the_first_question_to_a_finished_drill(place: SmallPlace) -> None:
     page = place.cli("onboard", "Ann", "export").stdout
     assert page.count("- [x] ") == 3
     assert place.left() == []
-
-
-def test_who_only_watches_has_not_taken_part(place: SmallPlace) -> None:
-    process = onboard(place, "participate", "--with", "--drill-limit 4s")
-    output, _ = process.communicate(timeout=120)
-    assert "Ann did nothing, so it does not count" in output
-    assert "  [ ] Participate in drill" in output
 
 
 def test_whoever_leads_is_not_told_what_broke(place: SmallPlace) -> None:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from made_up import DATABASE_DOWN, incident, recorded, scenario
+from made_up import DATABASE_DOWN, incident, recorded, scenario, timeline
 
 from sevdrill.cli import main
 from sevdrill.history import History, Lesson
@@ -16,6 +16,8 @@ from sevdrill.onboarding import JOINED, explained, exported, track_lines, track_
 from sevdrill.questions import questions
 from sevdrill.session import case_of
 from sevdrill.severity import load_policy, shipped_policies
+from sevdrill.teaching import _lesson
+from sevdrill.timeline import PersonLine
 
 JOIN = dt.datetime(2026, 8, 3, 9, tzinfo=dt.UTC)
 
@@ -124,3 +126,13 @@ def test_shadowing_takes_the_last_run_and_the_mentor_gets_a_page(
     assert main(["onboard", "ann", "shadow", "--speed", "fast", *state]) == 2
     assert main(["onboard", "ann", "lead", *state]) == 2
     assert re.search(r"ann leads from \d{4}-\d\d-\d\d on: Lead drill \(after 3 months\)", capsys.readouterr().err)
+
+
+def test_who_only_watches_has_not_taken_part() -> None:
+    run = incident(scenario(DATABASE_DOWN))
+    asked = PersonLine(t=run[-1].t, id="1", by="bob", does="hint")
+    watched = _lesson("participate", "ann", timeline([*run, asked]))
+    assert (watched.done, watched.hints) == (False, 1)
+    assert watched.what == f"{DATABASE_DOWN['drill']}: passed, with 1 hint, ann did nothing, so it does not count"
+    did = _lesson("participate", "ann", timeline([*run, PersonLine(t=run[-1].t, id="2", by="ann", does="note")]))
+    assert (did.done, did.what) == (True, f"{DATABASE_DOWN['drill']}: passed, without a hint")
