@@ -99,6 +99,7 @@ FILES = (
 )
 DATABASE = {
     "image": f"{IMAGES}-db",
+    "network_mode": "none",
     "stop_grace_period": "1s",
     "environment": {"POSTGRES_PASSWORD": "staging"},
     "healthcheck": {"test": ["CMD", "pg_isready", "-q", "-U", "shop", "-d", "shop"], "interval": "1s"},
@@ -142,6 +143,8 @@ while ($c = $s->accept) { print $c "x" x 20_000_000; close $c }
 def compose(image: str) -> str:
     """The Compose file, as JSON; ``image`` has the tags 1.0 and 1.1."""
     sleep = {"image": f"{image}:1.0", "init": True, "stop_grace_period": "1s", "command": ["sleep", "3600"]}
+    # Made anew by many at once: some engines lose count of what is on a network then, and never remove it again.
+    lone = {**sleep, "network_mode": "none"}
     # Compose reads "$" its own way.
     serve = {**sleep, "command": ["perl", "-MIO::Socket::INET", "-e", SERVER.replace("$", "$$")]}
     two = {"deploy": {"replicas": 2}}
@@ -158,16 +161,15 @@ def compose(image: str) -> str:
         # Its answers are larger than every buffer between it and a client that does not read.
         "big": {**serve, "command": [*serve["command"][:3], BIG.replace("$", "$$")]},
         **{name: {**serve, "expose": ["8080"]} for name in ADMIN},
-        **{name: {**sleep, **two} for name in ("kill", "stop", "pause", "release")},
-        **{name: dict(sleep) for name in (*PROXIED, *ALONE)},
+        **{name: {**lone, **two} for name in ("kill", "stop", "pause", "release")},
+        **{name: dict(lone) for name in ALONE},
+        **{name: dict(sleep) for name in PROXIED},
         **dict.fromkeys(DATABASES, DATABASE),
-        "files": {**sleep, "command": ["sh", "-c", FILES]},
-        # Made anew by others while the engine starts it again and again: some engines lose count of its network then.
-        "crash-loop": {**sleep, "network_mode": "none"},
-        "config": {**sleep, **two, "environment": {"MODE": "right", "PASSWORD": "not $$changed"}},
-        "config-set": {**sleep, "environment": {"MODE": "right"}},
+        "files": {**lone, "command": ["sh", "-c", FILES]},
+        "config": {**lone, **two, "environment": {"MODE": "right", "PASSWORD": "not $$changed"}},
+        "config-set": {**lone, "environment": {"MODE": "right"}},
         "partition": {**sleep, "networks": {"one": {"aliases": ["first", "second"]}, "two": {}}},
-        "disk": {**sleep, "command": ["sh", "-c", "mkdir -p /data/tmp; exec sleep 3600"], "volumes": ["disk:/data"]},
+        "disk": {**lone, "command": ["sh", "-c", "mkdir -p /data/tmp; exec sleep 3600"], "volumes": ["disk:/data"]},
     }
     room = {"driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": "size=8m,mode=1777"}}
     networks = {"one": {}, "two": {}}
