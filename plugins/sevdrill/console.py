@@ -80,6 +80,7 @@ class Console(App[None]):
     ]
     CSS = """
     Screen { layout: vertical; }
+    Static { text-wrap: nowrap; text-overflow: ellipsis; }
     #head { height: 1; background: $boost; }
     #main { height: 1fr; }
     #left { width: 1fr; }
@@ -261,7 +262,7 @@ def _roles(view: dict[str, Any]) -> Text:
     text.append(f"message     {due(view['message_due_in'])}\n", "bold red" if late else "")
     coming = view["escalation"]["next"]
     called = ", ".join(view["escalation"]["due"])
-    text.append(f"escalation  {coming['to'] + ' ' + due(coming['in']) if coming else called or 'nobody'}\n")
+    text.append(f"escalation  {clock(coming['in']) + ' ' + coming['to'] if coming else called or 'nobody'}\n")
     text.append(f"hints       {view['hints']['given']} of {view['hints']['of']}")
     return text
 

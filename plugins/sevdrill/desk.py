@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,11 +48,12 @@ class Desk(threading.Thread):
         self._inbox.close()
 
     def _take_up(self) -> None:
-        try:
-            for saying in self._inbox.new():
+        for saying in self._inbox.new():
+            try:
                 self._one(saying)
-        except Exception as error:  # what one person says must not silence the others
-            self._timeline.write(Note(text=f"what somebody said could not be taken up: {error}"))
+            except Exception as error:  # what one person says must not silence the others
+                with contextlib.suppress(OSError):
+                    self._timeline.write(Note(text=f"what {saying.by} said could not be taken up: {error}"))
 
     def _one(self, saying: Saying) -> None:
         text = saying.text

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from sevdrill.escaping import line as one_line
 from sevdrill.level import Escalation
 from sevdrill.severity import LIMITS, Policy, Target, load_policy
+from sevdrill.sop import Status
 from sevdrill.timeline import (
     End,
     FaultLine,
@@ -33,6 +34,8 @@ from sevdrill.units import Duration
 
 __all__ = ["DEFAULT_ROLES", "View", "roles_of"]
 
+TELLING = frozenset(get_args(Status))
+"""The statuses of messages that tell how things stand; an escalation, say, tells nobody outside."""
 EVENTS = 200
 """Lines of the event log that are kept."""
 RATES = 120
@@ -40,7 +43,13 @@ RATES = 120
 DEFAULT_ROLES = ("Incident Commander", "Tech Lead", "Communications", "Scribe")
 """The roles where the SOP names none."""
 SHOWN = ("detect", "respond", "assess", "announce", "rollback", "mitigate", "recover")
-PEOPLES = {"ack": "acknowledged", "mitigated": "says that it is mitigated", "note": "notes", "hint": "was given"}
+PEOPLES = {
+    "ack": "acknowledged",
+    "announce": "announces",
+    "hint": "was given",
+    "mitigated": "says that it is mitigated",
+    "note": "notes",
+}
 
 
 def roles_of(policy: Policy) -> tuple[str, ...]:
@@ -69,6 +78,7 @@ class View:
         self._good_since: float | None = None
         self._rates: deque[float | None] = deque(maxlen=RATES)
         self._roles: dict[str, str] = {}
+        self._told: list[str] = []
         self._hints = 0
         self._last_message: float | None = None
         self._messages = 0
@@ -188,7 +198,9 @@ class View:
     def _message(self, line: MessageLine) -> None:
         if line.status == "declared":
             self._mark("declared", line.t)
-        else:
+        elif line.status == "escalated":
+            self._told.append(line.to)
+        elif line.status in TELLING:
             self._mark("announced", line.t)
             if line.t >= self._marks.get("injected", float("inf")):
                 self._last_message = line.t
@@ -307,7 +319,7 @@ class View:
         assert self._policy is not None
         path = [step for step in self._policy.level(self._run.severity).escalation if not step.when]
         if elapsed is None:
-            return {"due": [], "next": None}
+            return {"due": [], "told": [], "next": None}
         if "mitigated" in self._marks:
             elapsed = self._marks["mitigated"] - self._marks["injected"]
         due: list[Escalation] = [step for step in path if step.after <= elapsed]
@@ -315,5 +327,6 @@ class View:
         after = min(later, key=lambda step: step.after) if later and "mitigated" not in self._marks else None
         return {
             "due": [step.to for step in due],
+            "told": list(self._told),
             "next": None if after is None else {"to": after.to, "in": round(after.after - elapsed, 1)},
         }

@@ -37,6 +37,17 @@ LACKS = {Networks}
 KINDS = [kind for kind in EXAMPLES if not NEEDS[kind] & LACKS]
 
 
+WHEN = (*MOMENTS, "restarted")
+# On Compose a runner dies at every moment of every kind. Here, where the same undos act, it dies at three of each, and
+# each moment comes to every third kind; `CRASHES=all` asks for everything.
+CELLS = [
+    (kind, moment)
+    for number, kind in enumerate(KINDS)
+    for step, moment in enumerate(WHEN)
+    if os.environ.get("CRASHES") == "all" or (step - number) % len(WHEN) in (0, 3, 5)
+]
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStack]:
     folder, name = tmp_path_factory.mktemp("small"), f"sevdrill-test-{secrets.token_hex(4)}"
@@ -69,11 +80,12 @@ def cells(matrix: Matrix, request: pytest.FixtureRequest) -> Matrix:
 
 def test_every_kind_is_in_it_that_child_processes_can_do(small: EmbeddedStack) -> None:
     ports = small.ports()
+    assert {kind for kind, _ in CELLS} == set(KINDS)
+    assert {moment for _, moment in CELLS} == set(WHEN)
     assert {kind for kind in EXAMPLES if all(port in ports for port in NEEDS[kind])} == set(KINDS)
 
 
-@pytest.mark.parametrize("moment", [*MOMENTS, "restarted"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("kind", "moment"), CELLS)
 def test_a_killed_runner_leaves_nothing(cells: Matrix, kind: str, moment: str) -> None:
     proved(cells.cell(kind, moment))
 

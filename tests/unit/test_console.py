@@ -23,6 +23,7 @@ from made_up import numbered
 from under_way import Running, live_lines
 
 from sevdrill.console import Console
+from sevdrill.timeline import MessageLine
 from sevdrill.view import View
 
 
@@ -66,7 +67,7 @@ def test_everything_fits_on_80_by_24(running: Running) -> None:
     assert all(len(line) <= 80 for line in lines)
     for wanted in (
         "SEV-1", "Database down", "respond", "of   15:00", "announce", "mitigate", "alerts    DatabaseDown",
-        "✖ health", "Incident Commander", "message     in", "Engineering Manager i", "hints       0 of 1",
+        "✖ health", "Incident Commander", "message     in", "Engineering Manager\n", "hints       0 of 1",
         "□ ", "[a]ck", "you are ana", "page: DatabaseDown",
     ):  # fmt: skip
         assert wanted in shown, f"{wanted}\n{shown}"
@@ -140,6 +141,18 @@ def test_a_message_is_due_by_the_cadence_of_the_sop(running: Running) -> None:
     # The playbook wants the first message after ten minutes, and brings in the next level after thirty.
     assert view["message_due_in"] == pytest.approx(600 - view["elapsed"], abs=1)
     assert view["escalation"]["next"]["in"] == pytest.approx(1800 - view["elapsed"], abs=1)
+
+
+def test_an_escalation_is_no_message_to_the_outside(running: Running) -> None:
+    told = [("Engineering Manager", "escalated"), ("team", "declared"), ("status-page", "identified")]
+    seen = []
+    following = running.following()
+    for to, status in told:
+        running.writer.write(MessageLine(to=to, status=status, text="[DRILL] x", by="ana"))
+        view = following.look()
+        seen.append((view["messages"], "announced" in view["marks"], "declared" in view["marks"]))
+    assert seen == [(0, False, False), (0, False, True), (1, True, True)]
+    assert view["escalation"]["told"] == ["Engineering Manager"]
 
 
 def test_it_says_what_cannot_be_done(running: Running) -> None:

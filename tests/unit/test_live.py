@@ -129,7 +129,7 @@ def test_nobody_says_that_it_is_mitigated(tmp_path: Path) -> None:
         team.says("ack")
         team.restarts()
 
-    verdict = Team(tmp_path, silent, limit="2s", targets={}).verdict()
+    verdict = Team(tmp_path, silent, limit="4s", targets={}).verdict()
     assert "recovered" in verdict.marks
     (reason,) = verdict.reasons
     assert reason.startswith("mitigate: the limit is 40s")

@@ -132,6 +132,20 @@ def test_processes_speak_at_once(running: Running, tmp_path: Path) -> None:
     assert sorted(said[0] for said in running.said()) == ["p0", "p1", "p2"]
 
 
+def test_what_cannot_be_done_for_one_does_not_silence_the_others(running: Running) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("no template")
+
+    running.spoken.announce = fails
+    at = SystemClock().now()
+    put(running.journal.path, saying_of(by="ana", does="announce", what="resolved", at=at))
+    put(running.journal.path, saying_of(by="ben", does="ack", at=at))
+    running.desk.close()
+    running.desk = type("Closed", (), {"close": lambda self: None})()
+    assert [said[:2] for said in running.said()] == [("ana", "announce"), ("ben", "ack")]
+    assert any("what ana said could not be taken up: no template" in str(line) for line in running.writer.lines)
+
+
 def test_what_is_no_saying_is_left_out(tmp_path: Path) -> None:
     journal = tmp_path / "run.jsonl"
     inbox = Inbox(journal)

@@ -23,6 +23,7 @@ from typing import Any
 
 from sevdrill.stacks.embedded import kernel, tree
 from sevdrill.stacks.embedded.governor import EVERY, Bounds, private
+from sevdrill.stacks.embedded.spawning import hold, said, spawn
 
 __all__ = ["main"]
 
@@ -80,7 +81,7 @@ class Supervisor:
         try:
             found = getattr(self, f"_do_{request.pop('op')}")(**request)
         except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
-            return {"error": _said(error)}
+            return {"error": said(error)}
         return {"ok": found}
 
     # -- requests -----------------------------------------------------------------------------------------------------
@@ -116,7 +117,7 @@ class Supervisor:
         self._begin(name, child)
 
     def _begin(self, name: str, child: _Child) -> None:
-        child.pid, child.code, child.paused, child.since = _spawn(child.spec), None, False, time.time()
+        child.pid, child.code, child.paused, child.since = spawn(child.spec), None, False, time.time()
         if child.deaths is not None:
             self._do_kill(name)
             child.again = time.monotonic() + min(AGAIN[0] * 2**child.deaths, AGAIN[1])
@@ -151,15 +152,14 @@ class Supervisor:
         used = private(child.mains)
         if memory is not None and memory != child.bounds.memory and used > memory:
             raise OSError(f"{name} uses {used / 1024**2:.0f} MiB of memory already, more than it may then")
-        child.bounds.go_on()
-        if child.paused:
-            tree.send(tree.below(child.mains), signal.SIGSTOP)
+        if not child.paused:
+            child.bounds.go_on()
         child.bounds = Bounds(cpus, memory)
 
     def _do_hog(self, name: str, called: str, specs: list[dict[str, Any]]) -> None:
         child = self._children[name]
         for spec in specs:
-            child.hogs[_spawn(spec)] = called
+            child.hogs[spawn(spec)] = called
 
     def _do_unhog(self, name: str, called: str) -> None:
         child = self._children[name]
@@ -204,7 +204,7 @@ class Supervisor:
 
     def _do_hold(self, sizes: dict[str, int]) -> int:
         if not self._holder:
-            self._holder = _hold(sizes)
+            self._holder = hold(sizes)
         return self._holder
 
     def _do_keep(self) -> None:
@@ -281,79 +281,6 @@ class Supervisor:
     def done(self) -> bool:
         """Whether everything was ended."""
         return self._done
-
-
-def _said(error: BaseException) -> str:
-    """What an error says to people: without the number that Python puts before what the kernel said."""
-    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
-
-
-def _spawn(spec: dict[str, Any]) -> int:
-    """Start a program; returns its process id once it is the program that runs.
-
-    Raises:
-        OSError: it could not be started.
-    """
-    parent = os.getpid()
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        _become(spec, parent, writer)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        trouble = pipe.read()
-    if trouble:
-        os.waitpid(pid, 0)
-        raise OSError(trouble.decode("utf-8", "replace"))
-    return pid
-
-
-def _become(spec: dict[str, Any], parent: int, writer: int) -> None:
-    """In the new process: become the program. Never returns."""
-    try:
-        os.setsid()
-        log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        null = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((null, 0), (log, 1), (log, 2)):
-            os.dup2(source, target)
-        for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        if spec.get("unprivileged"):
-            kernel.drop_privileges([spec["env"]["HOME"] + "/volumes", spec["env"]["TMPDIR"]])
-        os.chdir(spec["cwd"])
-        kernel.die_with_parent(parent)
-        os.execve(spec["argv"][0], spec["argv"], spec["env"])  # noqa: S606 - a program, no shell line
-    except BaseException as error:
-        os.write(writer, f"{spec['argv'][0]} cannot be started: {_said(error)}".encode())
-    finally:
-        os._exit(127)
-
-
-def _hold(sizes: dict[str, int]) -> int:
-    """Start the process that holds the volumes of a fixed size; returns its process id once they are there."""
-    parent = os.getpid()
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            kernel.hold_volumes(sizes)
-            kernel.die_with_parent(parent)
-            os.write(writer, b"held")
-            os.close(writer)
-            while True:
-                signal.pause()
-        except BaseException as error:
-            os.write(writer, _said(error).encode())
-        finally:
-            os._exit(1)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        said = pipe.read().decode("utf-8", "replace")
-    if said != "held":
-        os.waitpid(pid, 0)
-        raise OSError(said or "the process that should hold the volumes ended")
-    return pid
 
 
 def _serve(connection: socket.socket, supervisor: Supervisor) -> None:
