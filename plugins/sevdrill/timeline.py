@@ -416,8 +416,8 @@ def _check_version(path: Path, text: bytes) -> None:
     """Refuse another version before a line of it is: that would look like one that was changed."""
     try:
         first = json.loads(text)
-    except ValueError:
-        return
+    except (ValueError, RecursionError):
+        return  # no line of a timeline: that is told where it is read
     version = first.get("version", 1) if isinstance(first, dict) and first.get("type") == "run" else READABLE[-1]
     if version not in READABLE:
         readable = " and ".join(map(str, READABLE))
