@@ -175,6 +175,10 @@ class Engine:
         self._open = False
         self._phase("close")
         self._steps("close")
+        changed = any(not step.is_message for step in played(scenario, "close", self.plan.mode).values())
+        if changed and self._has_recovered and scenario.quiet is None:
+            # Switching back may be felt for a moment, too: what is verified is a stack that is steady again.
+            self._wait(self._watch.held, self._patience())
         self._phase("verify")
         self._verify()
 
@@ -190,12 +194,15 @@ class Engine:
             self._steps("respond")
             self._wait(lambda: self._beside is None or not self._beside.is_alive(), math.inf)
         self._phase("recover")
-        at_least = scenario.steady_state.hold + self.settings.recovery
         # Of what was cured a moment ago, the probes may not have seen yet that it was broken: look at least `hold`.
         held_from = self.timeline.now() + scenario.steady_state.hold
         self._has_recovered = self._wait(
-            lambda: self.timeline.now() >= held_from and self._watch.held(), max(self._remaining(), at_least)
+            lambda: self.timeline.now() >= held_from and self._watch.held(), self._patience()
         )
+
+    def _patience(self) -> float:
+        """Seconds that the stack may take to be steady again, however late in the drill it is."""
+        return max(self._remaining(), self.plan.scenario.steady_state.hold + self.settings.recovery)
 
     def _people_respond(self) -> None:
         """Wait until somebody said that it is mitigated and the steady state is back, or the limit passes."""

@@ -222,7 +222,7 @@ class Recorded:
         for name, change in self._worlds(index):
             lines = self.changed(change)
             read = next((line for line in lines if isinstance(line, ReadLine) and line.check == index), None)
-            if read is not None and _judged(check, read, lines) is Result.BROKEN:
+            if read is not None and _judged(check, read, lines, self.policy) is Result.BROKEN:
                 return f"{check.title}: broken, as {name}", lines
         return None
 
@@ -252,6 +252,36 @@ class Recorded:
         yield "no alert fires", self.since(alerts, ok=False)
         yield "users feel it at once", self.since(effects, ok=True)
 
+        def in_vain(line: Line) -> Line | None:
+            ended = isinstance(line, StepLine) and line.event == "ended"
+            return line.model_copy(update={"ok": False, "why": "not proved"}) if ended else line
+
+        yield "no step has an effect", in_vain
+        for rate in (1.0, 0.0):
+            yield f"{rate:.0%} of all that users ask fails", self._failing(rate)
+        yield "users suffer before each step", self._last_before_steps()
+
+    def _failing(self, rate: float) -> Change:
+        """From the injection on, so much of what users ask fails."""
+
+        def change(line: Line) -> Line | None:
+            if not isinstance(line, Sample) or not line.series.startswith("steady:") or line.end < self.start:
+                return line
+            return line.model_copy(update={"ok": line.ok and rate == 0, **({} if line.value is None else {"value": rate})})
+
+        return change
+
+    def _last_before_steps(self) -> Change:
+        """The last look at the steady state before a step of the runbook begins is not good."""
+        steps = [x.t for x in self.lines if isinstance(x, StepLine) and x.event == "began" and x.part == "respond"]
+        steady = [x for x in self.lines if isinstance(x, Sample) and x.series in steady_series(self.scenario)]
+        last = {
+            max((x.n for x in steady if x.series == series and x.end <= step), default=-1)
+            for series in steady_series(self.scenario)
+            for step in steps
+        }
+        return lambda line: line.model_copy(update={"ok": False}) if line.n in last else line
+
     def _one_more(self, kind: str) -> Change:
         """The first line after the injection is also a delivery that was none."""
         done = []
@@ -268,9 +298,9 @@ class Recorded:
         return change
 
 
-def _judged(check: Check, read: ReadLine, lines: Lines) -> Result:
+def _judged(check: Check, read: ReadLine, lines: Lines, policy: Policy) -> Result:
     try:
-        return check.judge(read.data, Timeline(lines)).result
+        return check.judge_by(read.data, Timeline(lines), policy).result
     except Exception:  # data that no read gives
         return Result.UNKNOWN
 
@@ -291,7 +321,7 @@ def _otherwise(data: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(data, bool):
         yield f"is {not data}", not data
     elif isinstance(data, int | float):
-        for other in (data + 1, data - 1, 0, data * 1000 + 1000):
+        for other in (data + 1, data - 1, 0, 200, data * 1000 + 1000):
             yield f"is {other}", other
     elif isinstance(data, str):
         yield "is made up", f"{data}made-up"

@@ -206,7 +206,7 @@ def test_a_lock_pages_when_it_is_waited_for_long_and_keeps_what_follows_from_it_
 
 def test_an_alert_waits_for_its_time() -> None:
     found = firing({"up{job=app}": [1.0] * 5 + [0.0] * 20}, 25)
-    assert found["AppDown"] == list(range(10, 25))
+    assert found["AppDown"] == list(range(15, 25))
 
 
 def test_errors_of_a_few_requests_wake_nobody() -> None:
