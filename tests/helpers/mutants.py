@@ -267,7 +267,8 @@ class Recorded:
         def change(line: Line) -> Line | None:
             if not isinstance(line, Sample) or not line.series.startswith("steady:") or line.end < self.start:
                 return line
-            return line.model_copy(update={"ok": line.ok and rate == 0, **({} if line.value is None else {"value": rate})})
+            value = {} if line.value is None else {"value": rate}
+            return line.model_copy(update={"ok": line.ok and rate == 0, **value})
 
         return change
 
