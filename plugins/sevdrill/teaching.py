@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["add_commands"]
 
 STEPS = ("read", "shadow", "participate", "lead", "export")
+SURPRISE = "30s"
+"""Within this time the fault of a drill comes that somebody leads, unless `--with` says otherwise."""
 
 
 def add_commands(commands: Any) -> None:
@@ -191,7 +193,11 @@ def _run(options: argparse.Namespace, file: str, hidden: Scheduled | None) -> Ti
     from sevdrill.timeline import Timeline
 
     before = set(options.runs.glob("*/*/timeline.jsonl"))
-    command = [sys.executable, "-m", "pytest", file, "--drill-mode", "live", *shlex.split(options.more)]
+    command = [sys.executable, "-m", "pytest", file, "--drill-mode", "live"]
+    if hidden is not None:
+        # Consoles and `sevdrill status` name no drill that comes by surprise.
+        command += ["--drill-surprise", SURPRISE]
+    command += shlex.split(options.more)
     environment = {**os.environ, "SEVDRILL_NAME": options.who}
     with subprocess.Popen(
         command,

@@ -91,8 +91,17 @@ def test_from_the_first_question_to_a_finished_drill(place: SmallPlace) -> None:
 
 
 def test_whoever_leads_is_not_told_what_broke(place: SmallPlace) -> None:
-    process = onboard(place, "lead", "--anyway", "--with", "--drill-limit 4s")
+    process = onboard(place, "lead", "--anyway", "--with", "--drill-limit 4s --drill-surprise 1s")
+    shown: list[object] = []
+
+    def asked() -> bool:
+        shown.append(status(place).get("drill"))
+        return shown[-1] == "a live drill" or process.poll() is not None
+
+    wait_for(asked, "the drill to be under way")
     output, _ = process.communicate(timeout=120)
+    assert "a live drill" in shown
+    assert "Web down" not in shown
     before, after = output.split("it was: ")
     assert "A drill is chosen" in before
     assert "(hidden)" in before
