@@ -277,6 +277,10 @@ class _Checker:
             wrong = _wrong_services(self._data, self._model, self._services)
             told += [(self._original(place), text) for place, text in wrong]
         self.problems += [Problem(self._source.span(place), text) for place, text in told if place not in empty]
+        if scenario is None and not self.problems:
+            # Nothing that is written is wrong by itself, such as when a rule objects to what was left out.
+            told = [self._tell(error) for error in errors]
+            self.problems = [Problem(self._source.span(place), text) for place, text in told]
         return scenario
 
     def _rules(self) -> Iterator[tuple[Place, str]]:

@@ -7,7 +7,7 @@ import re
 import unittest.mock
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import pytest
 import yaml
@@ -15,12 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sevdrill import diagnostics
+from sevdrill.checks import Check, Finding, Result
 from sevdrill.diagnostics import LoadedDrill, check_targets, load, schema
 from sevdrill.errors import DrillFileError
 from sevdrill.kinds import Kinds
+from sevdrill.model import Record
+from sevdrill.ports import Load, Ports
 from sevdrill.reading import is_drill
 from sevdrill.scenario import scenario_model
 from sevdrill.shape import suggest
+from sevdrill.timeline import Timeline
 from sevdrill.units import Duration
 from sevdrill.wording import MOST_SHOWN
 
@@ -798,3 +802,28 @@ def test_changing_a_schema_changes_no_other() -> None:
 def test_a_typo_in_the_word_drill_is_found_when_the_file_is_named(mistakes: Mistakes, folder: Path) -> None:
     assert mistakes(QUIET.replace("drill:", "dril:")) == ['1:1: unknown key "dril", did you mean "drill"?']
     assert not is_drill(folder / "drills" / "x.yml")
+
+
+class Balanced(Check):
+    """Needs a ledger and does not say so."""
+
+    needs: ClassVar[tuple[type, ...]] = (Load,)
+    check: Literal["balanced"]
+    ledger: str = ""
+
+    @property
+    def title(self) -> str:
+        return "balanced"
+
+    def read(self, ports: Ports) -> Record:
+        return {}
+
+    def judge(self, data: Record, timeline: Timeline) -> Finding:
+        return Finding(Result.UNKNOWN, "")
+
+
+def test_a_rule_that_objects_to_what_was_left_out_is_told(folder: Path) -> None:
+    file = folder / "drills" / "balanced.yml"
+    file.write_text(f"{DATABASE}  - {{check: balanced}}\n", encoding="utf-8")
+    with pytest.raises(DrillFileError, match=r'balanced.yml:.*unknown ledger ""'):
+        load(file, kinds=Kinds.default().with_([Balanced]), root=folder)
