@@ -64,7 +64,7 @@ def test_a_url_that_is_none_ends_the_run_before_anything_starts(place: SmallPlac
 
 def test_a_person_s_no_keeps_a_step_from_being_done(place: SmallPlace) -> None:
     drill = place.folder / "drills" / "web-down.yml"
-    drill.write_text(DRILL.replace("service: web}]\nlimit: 15s", "service: web, approve: true}]\nlimit: 5m"))
+    drill.write_text(DRILL.replace("service: web}]\nlimit: 15s", "service: web, approve: true}]\nlimit: 25s"))
     process = place.start("--drill-approval", "person")
     try:
         wait_for(lambda: asks(place.folder), "the step asks")
