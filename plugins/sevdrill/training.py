@@ -29,7 +29,7 @@ def add_commands(commands: Any) -> None:
     how.add_argument("--suggest", action="store_true", help="which drill has not been run for longest, and who led it")
     schedule.set_defaults(run=_schedule)
     approve = commands.add_parser("approve", help="say yes to a step that waits for a person's approval")
-    approve.add_argument("run", nargs="?", default="", metavar="RUN|STACK", help="default: the one that asks")
+    approve.add_argument("name", nargs="?", default="", metavar="RUN|STACK", help="default: the one that asks")
     approve.add_argument("--as", dest="by", required=True, metavar="NAME", help="who says so")
     approve.add_argument("--no", action="store_true", help="say no")
     approve.add_argument("--state", type=Path, default=Path(".sevdrill"), metavar="DIR", help="default: .sevdrill")
@@ -43,7 +43,7 @@ def _approve(options: argparse.Namespace) -> int:
     from sevdrill.approving import answer
     from sevdrill.escaping import line
 
-    print(line(answer(options.state, Path(options.run).name, options.by, yes=not options.no)))
+    print(line(answer(options.state, Path(options.name).name, options.by, yes=not options.no)))
     return 0
 
 

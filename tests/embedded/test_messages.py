@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from drill_root import wait_for
 from embedded_root import DRILL, SmallPlace
 from receiver import Receiver
 
@@ -59,3 +60,26 @@ def test_a_url_that_is_none_ends_the_run_before_anything_starts(place: SmallPlac
     assert result.code == 4
     assert "gopher (drill_notify 1): Apprise does not know this kind of URL" in result.output
     assert not (place.folder / "drill-runs").exists()
+
+
+def test_a_person_s_no_keeps_a_step_from_being_done(place: SmallPlace) -> None:
+    drill = place.folder / "drills" / "web-down.yml"
+    drill.write_text(DRILL.replace("service: web}]\nlimit: 15s", "service: web, approve: true}]\nlimit: 25s"))
+    process = place.start("--drill-approval", "person")
+    try:
+        wait_for(lambda: asks(place.folder), "the step asks")
+        said = place.cli("approve", "--as", "ann", "--no")
+    finally:
+        output, _ = process.communicate(timeout=300)
+    assert said.returncode == 0, said.stderr + output
+    assert process.returncode == 1
+    timeline = the_timeline(place.folder)
+    assert "restart web: refused by ann" in [line.text for line in timeline.of(Note)]
+    step = next(line for line in timeline.of(StepLine) if line.event == "ended")
+    assert (step.ok, step.why) == (False, "ann did not approve it")
+    assert place.cli("approve", "--as", "ann").returncode == 2
+    assert place.left() == []
+
+
+def asks(folder: Path) -> bool:
+    return any(folder.glob(".sevdrill/journal/*.asked"))
