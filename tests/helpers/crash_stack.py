@@ -69,11 +69,13 @@ EXAMPLES: dict[str, Example] = {
     "change.migration": Example({"service": "migration", "migration": "two"}, sees=(*ASK, COLUMNS)),
     "database.lock": Example({"service": "lock", "table": "orders"}, sees=SESSIONS),
     "change.setting": Example({"service": "setting", "setting": "flag.search", "value": "off"}),
+    "load.spike": Example({"times": 10}),
     # A service that says that it leaks, and a database that has no session of it: the undo looks at both.
     "database.connections-exhausted": Example({"service": "pool", "database": "pool-db"}),
     "circuit-break": Example({"service": "circuit-break", "dependency": "provider"}),
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
+    "cache": Example({"service": "cache", "answers": "pages", "keep": "1h"}),
     "flag": Example({"service": "flag", "flag": "search"}),
     "maintenance": Example({"service": "maintenance", "part": "payments"}),
     "pause-queue": Example({"service": "pause-queue", "queue": "mail"}),
@@ -90,7 +92,7 @@ DATABASES = ("lock", "migration", "pool-db")
 """Services that are a PostgreSQL: the staging system's own, with nothing but its table of orders."""
 ADMIN = (
     *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap", "flood", "stuck", "setting", "pool"),
-    *("circuit-break", "switch-key", "throttle", "flag", "maintenance", "pause-queue", "rotate"),
+    *("circuit-break", "switch-key", "throttle", "cache", "flag", "maintenance", "pause-queue", "rotate"),
 )
 """Services with an operators' API."""
 FILES = (
@@ -110,6 +112,7 @@ VALUES = {
     "key.provider": "main",
     "throttle.chat": "off",
     "flag.search": "on",
+    "cache.pages": "0s",
     "revoked.main": "no",
     "answers.all": "ok",
     "secret.session": "as started",

@@ -74,6 +74,29 @@ def test_the_remedy_follows_from_the_figures(
 
 
 @pytest.mark.parametrize(
+    ("way_back", "came", "did", "result"),
+    [
+        (False, True, "deploy", Result.HOLDS),
+        (False, True, "rollback", Result.BROKEN),
+        (True, True, "rollback", Result.HOLDS),
+        # A migration from long ago says nothing of this release.
+        (False, False, "rollback", Result.HOLDS),
+        (False, False, "deploy", Result.BROKEN),
+    ],
+)
+def test_what_came_with_a_one_way_migration_is_fixed_forward(
+    way_back: bool, came: bool, did: str, result: Result
+) -> None:
+    timeline = run(0.08, did, deployed=True)
+    if came:
+        migrated = FaultLine(index=1, fault="change.migration", title="one_way", event="on")
+        timeline = Timeline([timeline.lines[0], migrated, *timeline.lines[1:]])
+    data = read(MANY) | {"newest": "one_way", "way_back": way_back}
+    finding = REMEDY.judge_by(data, timeline, load_policy("sop-001"))
+    assert finding.result is result, finding.why
+
+
+@pytest.mark.parametrize(
     ("policy", "rate", "failed", "drilled", "result"),
     [
         ("sop-001", 0.08, ONE, "SEV-3", Result.HOLDS),

@@ -11,11 +11,11 @@ from sevdrill.actions.lifecycle import Restart, Start
 from sevdrill.actions.migration import MigrateDown
 from sevdrill.actions.network import RestoreNetwork
 from sevdrill.actions.people import Announce, Declare, Escalate
-from sevdrill.actions.release import ConfigRollback, Rollback
+from sevdrill.actions.release import ConfigRollback, Deploy, Rollback
 from sevdrill.actions.reverting import RevertingAction
 from sevdrill.actions.scale import Scale
 from sevdrill.actions.secrets import RotateSecret
-from sevdrill.actions.settings import CircuitBreak, Flag, Maintenance, PauseQueue, SwitchKey, Throttle
+from sevdrill.actions.settings import Cache, CircuitBreak, Flag, Maintenance, PauseQueue, SwitchKey, Throttle
 from sevdrill.actions.undoing import Heal, Revert
 
 __all__ = ["ACTIONS", "Action", "RevertingAction"]
@@ -27,12 +27,14 @@ ACTIONS: tuple[type[Action], ...] = (
     Start,
     Restart,
     Rollback,
+    Deploy,
     ConfigRollback,
     RestoreNetwork,
     Scale,
     CircuitBreak,
     SwitchKey,
     Throttle,
+    Cache,
     Flag,
     Maintenance,
     PauseQueue,
