@@ -160,8 +160,10 @@ class Engine:
             raise _Invalid(f"the stack was not healthy before the fault: {self._watch.why_not_ready()}")
         if scenario.quiet is not None:
             self._phase("quiet")
-            self.timeline.mark("quiet", self.timeline.now())
-            self._wait(lambda: False, scenario.quiet.for_)
+            begins = self.timeline.now()
+            self.timeline.mark("quiet", begins)
+            self._inject()
+            self._wait(lambda: False, max(0.0, begins + scenario.quiet.for_ - self.timeline.now()))
         else:
             self._wait(lambda: False, random.uniform(0, self.settings.surprise))
             self._phase("inject")
@@ -244,7 +246,8 @@ class Engine:
                 active = self._own(index, fault, fault.prepare(self.ports), f"{index}")
                 self._fault_line(active, "prepared")
             # Preparing took a moment: what is measured begins with a stack that is steady now.
-            if self._injected is None and not self._wait(self._watch.ready, self.settings.patience):
+            is_first = self._injected is None and self.plan.scenario.quiet is None
+            if is_first and not self._wait(self._watch.ready, self.settings.patience):
                 raise _Invalid(f"the stack did not stay healthy before the fault: {self._watch.why_not_ready()}")
             with self.shield.shielded():
                 self._inject_one(active, fault)
@@ -258,7 +261,7 @@ class Engine:
         return active
 
     def _inject_one(self, active: Active, fault: Fault) -> None:
-        if self._injected is None:
+        if self._injected is None and self.plan.scenario.quiet is None:
             self._injected = self.timeline.now()
             self.timeline.mark("injected", self._injected)
         try:

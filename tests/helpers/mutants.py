@@ -107,7 +107,7 @@ class Recorded:
                 return line.model_copy(update={"event": "without-effect"}) if on else line
 
             yield f"fault {index} ({fault.title}) is never seen on the stack", self.changed(unseen)
-        if not self.scenario.inject:
+        if not self.scenario.inject or self.scenario.quiet is not None:
             return
         if not self.scenario.steady_state.throughout:
             steady = self.since(set(steady_series(self.scenario)), ok=True)
