@@ -2,51 +2,24 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sevdrill.actions.reverting import RevertingAction
-from sevdrill.errors import ActionError
-from sevdrill.faults.base import State
+from sevdrill.actions.reverting import SwitchedAction
 from sevdrill.faults.setting import Setting
-from sevdrill.model import Record
-from sevdrill.ports import Admin, Ports
+from sevdrill.ports import Admin
 from sevdrill.units import Duration
 
 __all__ = ["Cache", "CircuitBreak", "Flag", "Maintenance", "PauseQueue", "SwitchKey", "Throttle"]
 
 
-class _SettingAction(RevertingAction):
+class _SettingAction(SwitchedAction):
     needs: ClassVar[tuple[type, ...]] = (Admin,)
     in_flight: ClassVar[float] = 10.0
 
     service: str
     """The service whose setting is changed, on every replica."""
-
-    @property
-    @abstractmethod
-    def _setting(self) -> Setting: ...
-
-    @property
-    def services(self) -> tuple[str, ...]:
-        return (self.service,)
-
-    def prepare(self, ports: Ports) -> Record:
-        try:
-            return self._setting.before(ports)
-        except ValueError as error:
-            raise ActionError(f"{self.title}: {error}") from None
-
-    def run(self, ports: Ports, record: Record) -> None:
-        self._setting.put(ports)
-
-    def undo(self, ports: Ports, record: Record) -> None:
-        self._setting.back(ports, record)
-
-    def state(self, ports: Ports, record: Record) -> State:
-        return self._setting.state(ports, record)
 
 
 class CircuitBreak(_SettingAction):
@@ -65,7 +38,7 @@ class CircuitBreak(_SettingAction):
         return f"open the breaker of {self.service} for {self.dependency}"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"breaker.{self.dependency}", self.mode)
 
 
@@ -83,7 +56,7 @@ class SwitchKey(_SettingAction):
         return f"{self.service} uses the {self.key} key with {self.provider}"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"key.{self.provider}", self.key)
 
 
@@ -101,7 +74,7 @@ class Throttle(_SettingAction):
         return f"throttle {self.requests} of {self.service} to {self.rate} a replica"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"throttle.{self.requests}", self.rate)
 
 
@@ -119,7 +92,7 @@ class Cache(_SettingAction):
         return f"keep {self.answers} of {self.service} for {self.keep}"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"cache.{self.answers}", f"{round(self.keep)}s")
 
 
@@ -137,7 +110,7 @@ class Flag(_SettingAction):
         return f"turn {self.flag} of {self.service} {self.turn}"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"flag.{self.flag}", self.turn)
 
 
@@ -154,7 +127,7 @@ class Maintenance(_SettingAction):
         return f"put {f'{self.part} of ' if self.part else ''}{self.service} into maintenance"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"maintenance.{self.part}" if self.part else "mode.maintenance", "on")
 
 
@@ -170,5 +143,5 @@ class PauseQueue(_SettingAction):
         return f"pause the queue {self.queue} of {self.service}"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"pause.{self.queue}", "on")
