@@ -311,6 +311,10 @@ class Engine:
             )
 
         line("began")
+        if part == "close" and step.is_message and not self._has_recovered:
+            # What was switched is put back all the same; but nobody is told that it is over.
+            line("ended", ok=False, why="not said: the steady state never came back and held")
+            return
         if step.approve:
             refused = self._approval(step)
             if refused:

@@ -267,8 +267,12 @@ class Recorded:
         def change(line: Line) -> Line | None:
             if not isinstance(line, Sample) or not line.series.startswith("steady:") or line.end < self.start:
                 return line
-            value = {} if line.value is None else {"value": rate}
-            return line.model_copy(update={"ok": line.ok and rate == 0, **value})
+            update: dict[str, Any] = {"ok": line.ok and rate == 0}
+            if line.value is not None:
+                update["value"] = rate
+            if line.users is not None:
+                update["users"] = line.users.model_copy(update={"failures": round(rate * line.users.requests)})
+            return line.model_copy(update=update)
 
         return change
 

@@ -140,6 +140,20 @@ def test_close_heals_and_reverts_and_nothing_is_undone_twice(tmp_path: Path) -> 
     assert switches.history == ["open", "closed"]
 
 
+def test_nobody_is_told_that_it_is_over_when_it_never_was(tmp_path: Path) -> None:
+    stack, switches = ToyStack(), Switches()
+    close = [{"action": "revert", "step": "circuit-break"}, {"action": "announce", "status": "resolved"}]
+    run = Run(tmp_path, stack, switches, respond=[BREAK], close=close, limit="1s")
+    verdict = run.run()
+    assert verdict.outcome is Outcome.FAILED
+    assert "announce resolved" not in stack.calls
+    assert any("announce resolved" in why and "not said: the steady state never" in why for why in verdict.reasons)
+    # What was switched is put back all the same.
+    closed = [line for line in run.timeline.of(StepLine) if line.part == "close" and line.event == "ended"]
+    assert [line.ok for line in closed] == [True, False]
+    assert switches.history == ["open", "closed"]
+
+
 def test_heal_cures_a_fault_that_is_still_on(tmp_path: Path) -> None:
     stack = ToyStack()
     run = Run(tmp_path, stack, Switches(), respond=[{"action": "heal"}])

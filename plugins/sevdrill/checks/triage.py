@@ -58,9 +58,9 @@ def _injected(timeline: Timeline) -> float:
     return next((mark.lo for mark in timeline.of(MarkLine) if mark.name == "injected"), math.inf)
 
 
-def _is_load(sample: Sample) -> bool:
-    # Its readings are the only ones that say so; see `LoadProbe.read`.
-    return "requests failed" in sample.why and sample.value is not None
+def _rate(sample: Sample) -> float:
+    """The share of the users' requests that failed; below 0 where no user was asked, or nothing ended."""
+    return sample.users.failures / sample.users.requests if sample.users and sample.users.requests else -1.0
 
 
 def _worst(timeline: Timeline) -> tuple[float, bool] | None:
@@ -70,11 +70,11 @@ def _worst(timeline: Timeline) -> tuple[float, bool] | None:
     """
     injected = _injected(timeline)
     steady = [s for s in timeline.of(Sample) if s.series.startswith("steady:") and s.end >= injected]
-    seen = [s for s in steady if _is_load(s)]
+    seen = [s for s in steady if _rate(s) >= 0]
     if not seen:
         return None
-    worst = max(seen, key=lambda s: s.value or 0.0)
-    rate, loads = worst.value or 0.0, {s.series for s in seen}
+    worst = max(seen, key=_rate)
+    rate, loads = _rate(worst), {s.series for s in steady if s.users is not None}
     looks = [s for s in steady if s.series not in loads and s.start <= worst.end <= s.end + LOOK]
     others = {s.series for s in looks}
     failed = {s.series for s in looks if s.ok is False}
