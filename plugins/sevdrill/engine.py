@@ -90,7 +90,7 @@ class Engine:
     """Where people say that it is mitigated; without one nobody does."""
 
     def __post_init__(self) -> None:
-        self._undos = DrillUndos(self._settle)
+        self._undos = DrillUndos(self._settle, self._repeat)
         self._active = self._undos.active
         self.ports = self.ports.with_({Undos: self._undos})
         self._watch = Watching(self.plan.scenario, self.ports, self.timeline, self.settings.poll)
@@ -253,6 +253,13 @@ class Engine:
             with self.shield.shielded():
                 self._inject_one(active, fault)
             self._prove(active)
+
+    def _repeat(self) -> str:
+        fault = self.plan.scenario.inject[-1]
+        active = self._own(len(self._active), fault, fault.prepare(self.ports), f"again:{len(self._active)}")
+        self._fault_line(active, "prepared")
+        self._inject_one(active, fault)
+        return fault.title
 
     def _own(self, index: int, what: Owed, record: Record, name: str) -> Active:
         within = what.max if what.max is not None else self.plan.limit + WATCHDOG_AFTER

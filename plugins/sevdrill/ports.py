@@ -461,6 +461,13 @@ class Undos(Protocol):
             UndoError: one could not be undone; the stack is dirty.
         """
 
+    def repeat(self) -> str:
+        """Inject the drill's last fault once more, journalled anew; its title.
+
+        Raises:
+            FaultError: it cannot be injected into the stack as it is now.
+        """
+
     def steps(self, action: str) -> list[str]:
         """Reverting steps of this kind that are not proved undone, in few words each."""
 

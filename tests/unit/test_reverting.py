@@ -161,6 +161,25 @@ def test_heal_cures_a_fault_that_is_still_on(tmp_path: Path) -> None:
     assert stack.up
 
 
+def test_what_comes_once_more_is_owed_anew(tmp_path: Path) -> None:
+    stack = ToyStack()
+    again = [*DRILL["respond"], {"action": "repeat"}]
+    run = Run(tmp_path, stack, Switches(), respond=again, limit="1s")
+    # Nobody answers it: it is broken once more, and undone once more.
+    assert run.run().outcome is Outcome.FAILED
+    injected = [line.index for line in run.timeline.of(FaultLine) if line.event == "injected"]
+    assert injected == [0, 2]
+    assert run.undone() == ["container.kill", "container.kill", "circuit-break"]
+    assert stack.up
+    assert run.debts() == set()
+
+
+def test_what_comes_once_more_and_is_answered_is_no_failure(tmp_path: Path) -> None:
+    again = [*DRILL["respond"], {"action": "repeat"}, DRILL["respond"][1]]
+    verdict = Run(tmp_path, ToyStack(), Switches(), respond=again).run()
+    assert verdict.outcome is Outcome.PASSED, verdict.reasons
+
+
 def test_what_was_never_switched_cannot_be_reverted(tmp_path: Path) -> None:
     run = Run(tmp_path, ToyStack(), Switches(), close=[{"action": "revert", "step": "throttle"}])
     verdict = run.run()

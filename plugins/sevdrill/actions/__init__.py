@@ -16,7 +16,7 @@ from sevdrill.actions.reverting import RevertingAction
 from sevdrill.actions.scale import Scale
 from sevdrill.actions.secrets import RotateSecret
 from sevdrill.actions.settings import Cache, CircuitBreak, Flag, Maintenance, PauseQueue, SwitchKey, Throttle
-from sevdrill.actions.undoing import Heal, Revert
+from sevdrill.actions.undoing import Heal, Repeat, Revert
 
 __all__ = ["ACTIONS", "Action", "RevertingAction"]
 
@@ -48,6 +48,7 @@ ACTIONS: tuple[type[Action], ...] = (
     WaitFor,
     RefreshPool,
     MigrateDown,
+    Repeat,
     Heal,
     Revert,
 )
