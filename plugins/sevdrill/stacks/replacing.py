@@ -14,10 +14,13 @@ REPLACE = 120.0
 """Seconds that it may take."""
 
 
-def replace_replicas(project: Project, service: str, change: Callable[[dict[str, Any]], None]) -> str:
+def replace_replicas(
+    project: Project, service: str, change: Callable[[dict[str, Any]], None], *, keep: bool = False
+) -> str:
     """Change a service's entry in the rewritten file and replace its replicas; what went wrong, empty if nothing did.
 
-    Again and again if need be: what an interrupted change left half done is finished.
+    Again and again if need be: what an interrupted change left half done is finished. With ``keep`` those there
+    are stay as they are, and only their number changes.
     """
     runs_as = project.service(service).runs_as
     with project.changing():
@@ -25,7 +28,16 @@ def replace_replicas(project: Project, service: str, change: Callable[[dict[str,
         change(document["services"][runs_as])
         project.write(document)
         project.engine.remove_drafts(project.name, service)
-        command = ("up", "-d", "--no-deps", "--no-build", "--pull", "never", runs_as)
+        command = (
+            "up",
+            "-d",
+            "--no-deps",
+            "--no-build",
+            "--pull",
+            "never",
+            *(["--no-recreate"] if keep else []),
+            runs_as,
+        )
         done = project.compose(*command, timeout=REPLACE, finish=True)
         # Once more where a replica does not run: the engine may just have ended a stop that an interrupted change had
         # asked for. What cannot run is as dead after that.

@@ -46,7 +46,8 @@ class ComposeScale:
             entry.pop("scale", None)
             entry["deploy"] = {**(entry.get("deploy") or {}), "replicas": replicas}
 
-        trouble = replace_replicas(self._project, service, change)
+        # Whoever scales has too few replicas, and none to spare.
+        trouble = replace_replicas(self._project, service, change, keep=True)
         if trouble:
             raise StackError(f"{service} could not be given {replicas} replicas: {trouble}")
 

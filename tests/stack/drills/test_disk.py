@@ -22,6 +22,7 @@ pytestmark = pytest.mark.stack
 NAME = "disk-full.yml"
 SHORT = (r"^limit: .*", "limit: 24s")
 STEP = r"  - \{action: free-disk.*\n"
+JOB = r"  - \{action: flag.*\n"
 FOLDER, KEPT = "/var/lib/shop/tmp", "/var/lib/shop/uploads"
 
 
@@ -77,7 +78,7 @@ def test_an_alert_that_comes_with_the_harm_is_too_late(root: SabotagedRoot, port
 
 
 def test_without_its_step_nothing_recovers(root: SabotagedRoot, ports: Ports) -> None:
-    result = root.run(root.drill(NAME, (STEP, ""), SHORT))
+    result = root.run(root.drill(NAME, (STEP, ""), (JOB, ""), SHORT))
     assert result.outcome == "failed", result.output
     assert "never recovered" in result.reasons
 
