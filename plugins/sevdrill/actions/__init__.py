@@ -7,7 +7,7 @@ from sevdrill.actions.base import Action
 from sevdrill.actions.config import ConfigSet
 from sevdrill.actions.database import RefreshPool, TerminateQueries
 from sevdrill.actions.disk import FreeDisk
-from sevdrill.actions.edge import RenewCertificate
+from sevdrill.actions.edge import Block, RenewCertificate, RevokeSession, RouteAway
 from sevdrill.actions.lifecycle import Restart, Start
 from sevdrill.actions.migration import MigrateDown
 from sevdrill.actions.network import RestoreNetwork
@@ -39,6 +39,9 @@ ACTIONS: tuple[type[Action], ...] = (
     PauseQueue,
     ConfigSet,
     RotateSecret,
+    RouteAway,
+    Block,
+    RevokeSession,
     RenewCertificate,
     RetryStuck,
     FreeDisk,

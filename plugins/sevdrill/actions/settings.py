@@ -39,7 +39,7 @@ class _SettingAction(RevertingAction):
             raise ActionError(f"{self.title}: {error}") from None
 
     def run(self, ports: Ports, record: Record) -> None:
-        self._setting.put(ports)
+        self._setting.put(ports, record)
 
     def undo(self, ports: Ports, record: Record) -> None:
         self._setting.back(ports, record)

@@ -7,9 +7,10 @@ from sevdrill.checks.alerts import AlertResolved, NotPaged, PagedOnce
 from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.checks.books import RowsMatch
 from sevdrill.checks.communication import Announced, UpdateCadence
-from sevdrill.checks.course import Checklist, StayedGood
+from sevdrill.checks.course import Checklist, NoFailuresAfter, StayedGood
 from sevdrill.checks.delivery import AlertedBeforeEffect, Delivered
 from sevdrill.checks.release import VersionIs
+from sevdrill.checks.setting import SettingIs
 from sevdrill.checks.triage import DecisionMatchesRules, SeverityMatchesImpact
 from sevdrill.checks.writes import NoDuplicateWrites, NoLostWrites
 
@@ -31,5 +32,7 @@ CHECKS: tuple[type[Check], ...] = (
     RowsMatch,
     Checklist,
     StayedGood,
+    NoFailuresAfter,
+    SettingIs,
     VersionIs,
 )

@@ -112,6 +112,8 @@ class ChangeSetting(Fault):
     fault: Literal["change.setting"]
     service: str
     """The service whose setting is changed, on every replica."""
+    replicas: int | None = Field(default=None, ge=1)
+    """On how many replicas; on all of them when left out."""
     setting: str = Field(min_length=1)
     """The setting, such as `flag.FEATURE`."""
     value: str
@@ -123,11 +125,12 @@ class ChangeSetting(Fault):
 
     @property
     def title(self) -> str:
-        return f"{self.fault} {self.setting} to {self.value} on {self.service}"
+        on = f"{self.replicas} of {self.service}" if self.replicas else self.service
+        return f"{self.fault} {self.setting} to {self.value} on {on}"
 
     @property
     def _setting(self) -> Setting:
-        return Setting(self.service, self.setting, self.value)
+        return Setting(self.service, self.setting, self.value, self.replicas)
 
     def prepare(self, ports: Ports) -> Record:
         try:
@@ -136,7 +139,7 @@ class ChangeSetting(Fault):
             raise FaultError(f"{self.title}: {error}") from None
 
     def inject(self, ports: Ports, record: Record) -> None:
-        self._setting.put(ports)
+        self._setting.put(ports, record)
 
     def undo(self, ports: Ports, record: Record) -> None:
         self._setting.back(ports, record)

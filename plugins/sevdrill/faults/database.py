@@ -98,7 +98,7 @@ class ConnectionsExhausted(Fault):
             raise FaultError(f"{self.title}: {error}") from None
 
     def inject(self, ports: Ports, record: Record) -> None:
-        self._setting.put(ports)
+        self._setting.put(ports, record)
 
     def undo(self, ports: Ports, record: Record) -> None:
         # One that is idle for a moment only is not ours; one of ours is not young for long.

@@ -46,7 +46,7 @@ class _QueueFault(Fault):
             raise FaultError(f"{self.title}: {error}") from None
 
     def inject(self, ports: Ports, record: Record) -> None:
-        self._setting.put(ports)
+        self._setting.put(ports, record)
 
     def undo(self, ports: Ports, record: Record) -> None:
         self._setting.back(ports, record)
