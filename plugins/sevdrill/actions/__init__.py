@@ -8,6 +8,7 @@ from sevdrill.actions.config import ConfigSet
 from sevdrill.actions.database import RefreshPool, TerminateQueries
 from sevdrill.actions.disk import FreeDisk
 from sevdrill.actions.edge import Block, RenewCertificate, RevokeSession, RouteAway
+from sevdrill.actions.evidence import ArchiveLogs
 from sevdrill.actions.lifecycle import Restart, Start
 from sevdrill.actions.migration import MigrateDown
 from sevdrill.actions.network import RestoreNetwork
@@ -42,6 +43,7 @@ ACTIONS: tuple[type[Action], ...] = (
     RouteAway,
     Block,
     RevokeSession,
+    ArchiveLogs,
     RenewCertificate,
     RetryStuck,
     FreeDisk,

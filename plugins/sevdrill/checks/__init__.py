@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from sevdrill.checks.access import Refused
+from sevdrill.checks.access import Refused, SecretsRotated
 from sevdrill.checks.alerts import AlertResolved, NotPaged, PagedOnce
 from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.checks.books import RowsMatch
 from sevdrill.checks.communication import Announced, UpdateCadence
 from sevdrill.checks.course import Checklist, NoFailuresAfter, StayedGood
 from sevdrill.checks.delivery import AlertedBeforeEffect, Delivered
+from sevdrill.checks.evidence import LogsPreserved
 from sevdrill.checks.release import VersionIs
 from sevdrill.checks.setting import SettingIs
 from sevdrill.checks.triage import DecisionMatchesRules, SeverityMatchesImpact
@@ -27,6 +28,8 @@ CHECKS: tuple[type[Check], ...] = (
     Announced,
     UpdateCadence,
     Refused,
+    SecretsRotated,
+    LogsPreserved,
     SeverityMatchesImpact,
     DecisionMatchesRules,
     RowsMatch,
