@@ -31,7 +31,7 @@ def main() -> int:
             prepare(self, *given, **named)
             self.verify = authority
 
-        HttpSession.__init__ = trusting
+        HttpSession.__init__ = trusting  # type: ignore[method-assign]
 
     requests = (Path(os.environ[FOLDER_VARIABLE]) / REQUESTS).open("a", encoding="utf-8")
     runner = os.getppid()

@@ -80,14 +80,16 @@ class SecretsRotated(Check):
             if name.startswith("secret.")
         ]
         old = sorted(name for name, value in shown if value == AS_STARTED)
-        return {"secrets": len(shown), "old": old, "without": [name for name, replicas in found.items() if not replicas]}
+        without = [service for service, replicas in found.items() if not replicas]
+        return {"secrets": len(shown), "old": old, "without": without}
 
     def settled(self, data: Record) -> bool:
         return not data["old"]
 
     def judge(self, data: Record, timeline: Timeline) -> Finding:
         if data["without"] or not data["secrets"]:
-            return Finding(Result.UNKNOWN, f"no replica, or no secret, of {', '.join(data['without'] or self.services)}")
+            where = ", ".join(data["without"] or self.services)
+            return Finding(Result.UNKNOWN, f"no replica, or no secret, of {where}")
         if data["old"]:
             return Finding(Result.BROKEN, f"as they were started: {', '.join(data['old'])}")
         return Finding(Result.HOLDS, f"{data['secrets']} values, none as at the start")
