@@ -91,8 +91,8 @@ def test_what_was_rotated_already_is_refused() -> None:
 def test_the_stub_understands_what_the_faults_set(settings: dict[str, Any], value: str) -> None:
     kind = Kinds.default().named("fault")[settings["fault"]]
     fault: Any = kind.model_validate({**settings, "service": "provider", "route": "chat"})
-    assert fault._setting.value == value
-    assert fault._setting.name == "answers.chat"
+    assert fault._switch.value == value
+    assert fault._switch.name == "answers.chat"
     text = (STAGING / "provider" / "faults.py").read_text(encoding="utf-8")
     share, pattern = re.findall(r'^(?:SHARE|PATTERN) = r?f?r?"(.*)"$', text, re.MULTILINE)
     assert re.fullmatch(pattern.replace("{SHARE}", share).replace("\\\\", "\\"), value)
