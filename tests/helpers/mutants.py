@@ -267,7 +267,9 @@ class Recorded:
         def change(line: Line) -> Line | None:
             if not isinstance(line, Sample) or not line.series.startswith("steady:") or line.end < self.start:
                 return line
-            value = {} if line.value is None else {"value": rate}
+            value: dict[str, Any] = {} if line.value is None else {"value": rate}
+            if line.users is not None:
+                value["users"] = line.users.model_copy(update={"failures": round(rate * line.users.requests)})
             return line.model_copy(update={"ok": line.ok and rate == 0, **value})
 
         return change
