@@ -37,6 +37,7 @@ from sevdrill.metering import Meter, begin_metering
 from sevdrill.notify import Address, Notifier
 from sevdrill.plan import Plan, given_time, make_plan
 from sevdrill.ports import Approvals, Endpoints, Escalations, Evidence, Load, Messages, Ports
+from sevdrill.probes.tls import ca_of
 from sevdrill.reports.case import Case
 from sevdrill.reports.manifest import write_manifest
 from sevdrill.reports.summary import summary
@@ -328,7 +329,7 @@ class DrillSession:
         if scenario.load is not None:
             spec = scenario.load
             steps = (*scenario.respond, *scenario.close)
-            entry = self._entry()
+            entry = spec.host or self._entry()
             brought[Load] = LoadGenerator(
                 loaded.path.parent / spec.locustfile,
                 lambda: ports[Endpoints].url(entry).rstrip("/"),
@@ -342,6 +343,7 @@ class DrillSession:
                 + 3 * self.options.patience
                 + sum(step.timeout for step in steps)
                 + 60,
+                ca=(lambda: ca_of(ports[Endpoints].url(spec.ca))) if spec.ca else None,
             )
         return ports.with_(brought)
 

@@ -79,6 +79,9 @@ EXAMPLES: dict[str, Example] = {
     "pause-queue": Example({"service": "pause-queue", "queue": "mail"}),
     "config-set": Example({"service": "config-set", "set": {"MODE": "other"}}),
     "rotate-secret": Example({"service": "rotate", "secret": "session"}),
+    "route-away": Example({"service": "route-away", "replicas": ["app-2"]}),
+    "block": Example({"service": "block", "addresses": ["10.1.2.3"]}),
+    "revoke-session": Example({"service": "revoke-session", "sessions": ["support-7"]}),
     "scale": Example({"service": "scale", "replicas": 2}),
 }
 
@@ -91,6 +94,7 @@ DATABASES = ("lock", "migration", "pool-db")
 ADMIN = (
     *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap", "flood", "stuck", "setting", "pool"),
     *("circuit-break", "switch-key", "throttle", "flag", "maintenance", "pause-queue", "rotate"),
+    *("route-away", "block", "revoke-session"),
 )
 """Services with an operators' API."""
 FILES = (
@@ -119,6 +123,9 @@ VALUES = {
     "flood.mail": "off",
     "stuck.mail": "off",
     "pause.mail": "off",
+    "away.replicas": "none",
+    "denied.addresses": "none",
+    "revoked.sessions": "none",
 }
 """Settings that each of them has; one that is set to nothing is again `as started`."""
 _QUOTED = ", ".join(f'"{text}"' for pair in VALUES.items() for text in pair)

@@ -7,6 +7,8 @@ from sevdrill.actions.base import Action
 from sevdrill.actions.config import ConfigSet
 from sevdrill.actions.database import RefreshPool, TerminateQueries
 from sevdrill.actions.disk import FreeDisk
+from sevdrill.actions.edge import Block, RenewCertificate, RevokeSession, RouteAway
+from sevdrill.actions.evidence import ArchiveLogs
 from sevdrill.actions.lifecycle import Restart, Start
 from sevdrill.actions.migration import MigrateDown
 from sevdrill.actions.network import RestoreNetwork
@@ -38,6 +40,11 @@ ACTIONS: tuple[type[Action], ...] = (
     PauseQueue,
     ConfigSet,
     RotateSecret,
+    RouteAway,
+    Block,
+    RevokeSession,
+    ArchiveLogs,
+    RenewCertificate,
     RetryStuck,
     FreeDisk,
     TerminateQueries,
