@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Databases", "DbSession", "Migration", "Migrations"]
+__all__ = ["Databases", "DbSession", "Migration", "Migrations", "Standbys"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,20 @@ class Databases(Protocol):
 
     def longest_wait(self, service: str) -> float:
         """Seconds that the session which waits longest for a lock has waited so far; 0 when none waits."""
+
+
+class Standbys(Protocol):
+    """Look at the database that a service is as one of a primary and its standbys, and let a standby take over."""
+
+    def is_standby(self, service: str) -> bool:
+        """Whether it follows another one, and takes no writes.
+
+        Raises:
+            StackError: the stack names no database of this service, or it does not answer.
+        """
+
+    def promote(self, service: str) -> None:
+        """Let a standby become a primary; there is no way back."""
 
 
 @dataclass(frozen=True)

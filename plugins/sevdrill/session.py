@@ -9,9 +9,8 @@ import os
 import re
 import secrets
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +227,9 @@ class DrillSession:
         self._dirty = False
         self._worked_on = False
         self._unhealed = False
+        self._profiles: tuple[str, ...] = ()
+        self._wanted: tuple[str, ...] = ()
+        self._plans: dict[tuple[str, ...], Stack] = {}
         self.last: RunResult | None = None
         self._notifier = Notifier(self.options.notify)
         self._telling = Telling(self.policy, self.clock, self.options.contacts, self._notifier, self.say)
@@ -247,8 +249,9 @@ class DrillSession:
         scenario, mode = loaded.scenario, self.options.mode
         # What is refused is refused before anything is started.
         self._refuse(scenario)
+        self._wanted = scenario.profiles
         stack = self._ready_stack()
-        plan = make_plan(scenario, self.policy, stack.ports(), self._replicas, mode)
+        plan = make_plan(scenario, self.policy, stack.ports(), stack.replicas(), mode)
         folder = self._folder(loaded)
         MASKER.learn_data(scenario.dump())
         begun = RunLine(
@@ -292,11 +295,23 @@ class DrillSession:
                     _collect(ports, folder / "evidence", began, self.clock.now(), self.options.root, meter)
                     # Everything is undone: whoever takes a message late delays nothing but the reports.
                     self._notifier.settle()
+                    if engine.renewed:
+                        self._renew(stack, engine.renewed)
         finally:
             with self.shield.shielded():
                 timeline.close()
                 result = self.last = review(folder, scenario.kinds)
         return result
+
+    def _renew(self, stack: Stack, why: Sequence[str]) -> None:
+        """Take a stack down that cannot be put back to how it was; the next drill starts it anew."""
+        self.say(f"the stack {stack.project} is made anew: {', '.join(why)} cannot be put back")
+        try:
+            self._take_down(stack)
+        except SevdrillError as error:
+            # Said and tried again when it is used next, or at the end.
+            self.say(f"the stack {stack.project} could not be taken down: {error}")
+            self._dirty = True
 
     def _desk(self, timeline: TimelineWriter, messages: Messages, scenario: Scenario) -> Desk:
         assert self._journal is not None
@@ -375,25 +390,23 @@ class DrillSession:
         """
         scenario = self._given_time(loaded).scenario
         self._refuse(scenario)
-        return make_plan(scenario, self.policy, self._planned.ports(), self._replicas, self.options.mode)
+        planned = self._planned(scenario.profiles)
+        return make_plan(scenario, self.policy, planned.ports(), planned.replicas(), self.options.mode)
 
     def _given_time(self, loaded: LoadedDrill) -> LoadedDrill:
         options = self.options
         scenario = given_time(loaded.scenario, self.policy, options.mode, options.max_limit, options.limit)
         return loaded if scenario is loaded.scenario else replace(loaded, scenario=scenario)
 
-    @cached_property
-    def _planned(self) -> Stack:
+    def _planned(self, profiles: tuple[str, ...]) -> Stack:
         """The stack as its files have it; nothing of it is started."""
-        return self._make("sevdrill-plan")
-
-    @cached_property
-    def _replicas(self) -> dict[str, int]:
-        return self._planned.replicas()
+        if profiles not in self._plans:
+            self._plans[profiles] = self._make("sevdrill-plan", profiles)
+        return self._plans[profiles]
 
     def _refuse(self, scenario: Scenario) -> None:
         refuse_too_long(scenario, Duration(self.options.max_limit))
-        refuse_beyond(scenario, self.options.blast_radius, self._replicas)
+        refuse_beyond(scenario, self.options.blast_radius, self._planned(scenario.profiles).replicas())
 
     # -- the stack ----------------------------------------------------------------------------------------------------
 
@@ -417,7 +430,8 @@ class DrillSession:
                 self.say(f"healed what an earlier run left: {line}")
             project = self._project()
             self._lock_stack(project)
-            stack = self._make(project)
+            self._profiles = self._wanted
+            stack = self._make(project, self._profiles)
             # Before anything is started: what is started must not outlive us unnoticed.
             run = f"{self.run_folder.name}-{os.getpid()}"
             with self.shield.shielded():
@@ -433,17 +447,31 @@ class DrillSession:
             self.say(f"people worked on the stack {self._stack.project}; it is recreated")
             self._take_down(self._stack)
         self._worked_on = False
+        self._fit_profiles()
         if not self._stack.is_up():
             self._stack.up()
         return self._stack
 
-    def _make(self, project: str) -> Stack:
+    def _fit_profiles(self) -> None:
+        """Let the stack have the profiles that the next drill needs; those that it has besides do no harm."""
+        assert self._stack is not None
+        lacks = [profile for profile in self._wanted if profile not in self._profiles]
+        if not self._stack.exists():
+            self._profiles = self._wanted
+        elif lacks:
+            self.say(f"the stack {self._stack.project} gets what the drill needs besides: {', '.join(lacks)}")
+            self._profiles += tuple(lacks)
+        else:
+            return
+        self._stack = self._make(self._stack.project, self._profiles)
+
+    def _make(self, project: str, profiles: tuple[str, ...]) -> Stack:
         options = self.options
         kind = options.stack_kind
         if kind == "auto":
             kind = choose(kind, options.stack_files, options.allow_remote).kind
         files, remote = options.stack_files, options.allow_remote
-        return make(kind, files, project, options.state_dir, self.clock, keep=self._stays, remote=remote)
+        return make(kind, files, project, options.state_dir, self.clock, keep=self._stays, remote=remote, profiles=profiles)
 
     def _project(self) -> str:
         if self.options.project:

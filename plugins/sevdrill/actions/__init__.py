@@ -7,6 +7,7 @@ from sevdrill.actions.base import Action
 from sevdrill.actions.config import ConfigSet
 from sevdrill.actions.database import RefreshPool, TerminateQueries
 from sevdrill.actions.disk import FreeDisk
+from sevdrill.actions.failover import Failover, Fence
 from sevdrill.actions.lifecycle import Restart, Start
 from sevdrill.actions.migration import MigrateDown
 from sevdrill.actions.network import RestoreNetwork
@@ -46,6 +47,8 @@ ACTIONS: tuple[type[Action], ...] = (
     WaitFor,
     RefreshPool,
     MigrateDown,
+    Fence,
+    Failover,
     Heal,
     Revert,
 )

@@ -22,13 +22,15 @@ class _LedgerCheck(Check):
     invariant: ClassVar[bool] = True
 
     ledger: str
-    """Name under which the locustfile notes its writes and `x-sevdrill: {ledgers: ...}` reads them back."""
+    """Name under which the locustfile notes its writes ; `x-sevdrill: {ledgers: ...}` reads them back."""
+    rows: str = ""
+    """Name under which `x-sevdrill: {ledgers: ...}` reads them back; left out: the same."""
     within: Duration = Duration(10)
     """How long the system may take until every acknowledged write can be read."""
 
     def read(self, ports: Ports) -> Record:
         noted = ports[Load].ledger(self.ledger)
-        rows = Counter(row for row in ports[Ledgers].rows(self.ledger) if row in noted.attempted)
+        rows = Counter(row for row in ports[Ledgers].rows(self.rows or self.ledger) if row in noted.attempted)
         return {
             "attempted": len(noted.attempted),
             "acknowledged": len(noted.acknowledged),

@@ -69,6 +69,14 @@ class PostgresDatabases:
         """Seconds that the session which waits longest for a lock has waited so far; 0 when none waits."""
         return float(self.ask(service, WAIT)[0])
 
+    def is_standby(self, service: str) -> bool:
+        """Whether it follows another one, and takes no writes."""
+        return self.ask(service, "select pg_is_in_recovery()") == ["t"]
+
+    def promote(self, service: str) -> None:
+        """Let a standby become a primary; there is no way back."""
+        self.ask(service, "select pg_promote(wait => false)")
+
     def _command(self, service: str) -> Sequence[str]:
         try:
             return self._databases[service]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -12,7 +12,15 @@ from sevdrill.errors import Refused, UsageError
 from sevdrill.model import Model
 from sevdrill.units import Duration
 
-__all__ = ["LedgerSettings", "MigrationSettings", "MonitoringSettings", "StackSettings", "meant", "read_settings"]
+__all__ = [
+    "LedgerSettings",
+    "MigrationSettings",
+    "MonitoringSettings",
+    "StackSettings",
+    "meant",
+    "read_settings",
+    "without_services",
+]
 
 Permission = Literal[
     "bind-mounts", "external-volumes", "external-networks", "host-network", "host-access", "production-names"
@@ -106,6 +114,28 @@ def read_settings(raw: object, services: Iterable[str], where: str) -> StackSett
     return settings
 
 
+BY_SERVICE = ("proxies", "direct", "admin", "databases", "migrations", "releases")
+"""Settings that are given by service."""
+
+
+def without_services(raw: Any, absent: Collection[str]) -> Any:
+    """``x-sevdrill`` as it stands in the model, without what it says of services that are not there.
+
+    What a profile brings is not there when the profile is not on, and the settings speak of it all the same.
+    """
+    if not isinstance(raw, Mapping) or not absent:
+        return raw
+    kept: dict[Any, Any] = dict(raw)
+    for key in BY_SERVICE:
+        if isinstance(kept.get(key), Mapping):
+            kept[key] = {name: each for name, each in kept[key].items() if name not in absent}
+    for key in ("ledgers", "migrations"):
+        if isinstance(kept.get(key), Mapping):
+            entries = kept[key].items()
+            kept[key] = {n: e for n, e in entries if not (isinstance(e, Mapping) and e.get("service") in absent)}
+    return kept
+
+
 def meant(word: str, known: Iterable[str]) -> str:
     """A hint at what was meant: ``, did you mean "db"?``, or nothing."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
@@ -139,7 +169,7 @@ def _mistake(error: Any) -> str:
 def _unknown_services(settings: StackSettings, services: list[str]) -> Iterable[str]:
     named = [
         (f"x-sevdrill.{key}.{name}", name)
-        for key in ("proxies", "direct", "admin", "databases", "migrations", "releases")
+        for key in BY_SERVICE
         for name in getattr(settings, key)
     ]
     named += [(f"x-sevdrill.ledgers.{name}.service", ledger.service) for name, ledger in settings.ledgers.items()]
