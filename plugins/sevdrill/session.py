@@ -471,7 +471,9 @@ class DrillSession:
         if kind == "auto":
             kind = choose(kind, options.stack_files, options.allow_remote).kind
         files, remote = options.stack_files, options.allow_remote
-        return make(kind, files, project, options.state_dir, self.clock, keep=self._stays, remote=remote, profiles=profiles)
+        return make(
+            kind, files, project, options.state_dir, self.clock, keep=self._stays, remote=remote, profiles=profiles
+        )
 
     def _project(self) -> str:
         if self.options.project:

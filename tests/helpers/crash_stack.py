@@ -79,10 +79,11 @@ EXAMPLES: dict[str, Example] = {
     "pause-queue": Example({"service": "pause-queue", "queue": "mail"}),
     "config-set": Example({"service": "config-set", "set": {"MODE": "other"}}),
     "rotate-secret": Example({"service": "rotate", "secret": "session"}),
+    "fence": Example({"service": "fence"}),
     "scale": Example({"service": "scale", "replicas": 2}),
 }
 
-PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close", "timeout", "down")
+PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close", "timeout", "down", "fence")
 """Services behind a proxy."""
 ALONE = ("crash-loop", "cpu-limit", "memory-limit", "cpu-hog", "memory-hog", "scale")
 """Services of one replica that nobody talks to."""

@@ -24,7 +24,7 @@ class Action(Model):
     outside: ClassVar[bool] = False
     """The world outside does it, in every mode; people and runbooks do all the other steps."""
     renews: ClassVar[bool] = False
-    """What the step does cannot be put back: nothing of the drill is undone then, and the stack is made anew after it."""
+    """What the step does cannot be put back: nothing is undone then, and the stack is made anew after the drill."""
     in_flight: ClassVar[float] = 10.0
     """Seconds for which a call of ``run`` may still act on the stack after its caller was killed."""
 

@@ -133,8 +133,9 @@ def make(
         known = sorted(services_by_profile(files))
         unknown = [profile for profile in profiles if profile not in known]
         if unknown:
+            where = ", ".join(file.name for file in files)
             raise Unsupported(
-                f'{", ".join(file.name for file in files)} have no profile "{unknown[0]}"{meant(unknown[0], known)} '
+                f'{where}: there is no profile "{unknown[0]}"{meant(unknown[0], known)} '
                 f"(profiles: {', '.join(known) or 'none'})"
             )
     if choice == "embedded":

@@ -167,11 +167,7 @@ def _mistake(error: Any) -> str:
 
 
 def _unknown_services(settings: StackSettings, services: list[str]) -> Iterable[str]:
-    named = [
-        (f"x-sevdrill.{key}.{name}", name)
-        for key in BY_SERVICE
-        for name in getattr(settings, key)
-    ]
+    named = [(f"x-sevdrill.{key}.{name}", name) for key in BY_SERVICE for name in getattr(settings, key)]
     named += [(f"x-sevdrill.ledgers.{name}.service", ledger.service) for name, ledger in settings.ledgers.items()]
     named += [(f"x-sevdrill.migrations.{name}.service", where.service) for name, where in settings.migrations.items()]
     for place, name in named:
