@@ -13,6 +13,7 @@ from sevdrill.actions.migration import MigrateDown
 from sevdrill.actions.network import RestoreNetwork
 from sevdrill.actions.people import Announce, Declare, Escalate
 from sevdrill.actions.release import ConfigRollback, Rollback
+from sevdrill.actions.restoring import CopyState, RestoreBackup, SwapRestored
 from sevdrill.actions.reverting import RevertingAction
 from sevdrill.actions.scale import Scale
 from sevdrill.actions.secrets import RotateSecret
@@ -49,6 +50,9 @@ ACTIONS: tuple[type[Action], ...] = (
     MigrateDown,
     Fence,
     Failover,
+    CopyState,
+    RestoreBackup,
+    SwapRestored,
     Heal,
     Revert,
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sevdrill.clock import Clock
-from sevdrill.databases import Databases, Migrations, Standbys
+from sevdrill.databases import Backups, Databases, Migrations, Rows, Standbys
 from sevdrill.errors import EngineUnavailable, Refused, StackError, StackUnhealthy, UsageError
 from sevdrill.masking import MASKER
 from sevdrill.ports import (
@@ -35,6 +35,7 @@ from sevdrill.ports import (
     Scale,
 )
 from sevdrill.stacks.admin import HttpAdmin
+from sevdrill.stacks.backups import CommandBackups
 from sevdrill.stacks.containers import ComposeEndpoints, ComposeExec, ComposeLedgers, ComposeLifecycle
 from sevdrill.stacks.engine import Engine, tail
 from sevdrill.stacks.environment import ComposeEnvironment
@@ -403,9 +404,11 @@ class ComposeStack:
         if settings.ledgers:
             has[Ledgers] = ComposeLedgers(commands, settings.ledgers)
         if settings.databases:
-            has[Databases] = has[Standbys] = databases = PostgresDatabases(commands, settings.databases)
+            has[Databases] = has[Rows] = has[Standbys] = databases = PostgresDatabases(commands, settings.databases)
             if settings.migrations:
                 has[Migrations] = SqlMigrations(commands, databases.ask, settings.migrations)
+        if settings.backups:
+            has[Backups] = CommandBackups(commands, settings.backups)
         if monitoring is not None:
             has[Monitoring] = monitoring
             if monitoring.delivers:

@@ -13,6 +13,7 @@ from sevdrill.model import Model
 from sevdrill.units import Duration
 
 __all__ = [
+    "BackupSettings",
     "LedgerSettings",
     "MigrationSettings",
     "MonitoringSettings",
@@ -59,6 +60,21 @@ class MigrationSettings(Model):
     """The folder there; a relative one begins where the service runs."""
 
 
+class BackupSettings(Model):
+    """What is done with the backups of a database: a command to which a verb is added.
+
+    `list` prints the backups, the newest last; `restore NAME` puts one into a database of its own; `check` prints what
+    is wrong with that, and nothing where it is sound; `swap` puts it in the place of the one that users use; `gap`
+    prints the keys that were in the old one and are not in it; `copy` keeps the database as it is, and prints the name
+    of the copy; `copies` prints those.
+    """
+
+    service: str
+    """The service to run it in."""
+    command: tuple[str, ...] = Field(min_length=1)
+    """The command, as a list of arguments."""
+
+
 class StackSettings(Model):
     """The top-level `x-sevdrill` of a Compose file."""
 
@@ -80,6 +96,8 @@ class StackSettings(Model):
     """How operators ask each database, by service: a `psql` command, to which a statement is added."""
     migrations: dict[str, MigrationSettings] = Field(default_factory=dict)
     """Where the migrations of each database are, by service; `databases` says how they are applied."""
+    backups: dict[str, BackupSettings] = Field(default_factory=dict)
+    """What is done with the backups of each database, by service."""
     releases: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Images of the known releases, by service and release name."""
     healthy_within: Duration = Duration(120)
@@ -114,7 +132,7 @@ def read_settings(raw: object, services: Iterable[str], where: str) -> StackSett
     return settings
 
 
-BY_SERVICE = ("proxies", "direct", "admin", "databases", "migrations", "releases")
+BY_SERVICE = ("proxies", "direct", "admin", "databases", "migrations", "backups", "releases")
 """Settings that are given by service."""
 
 
@@ -129,7 +147,7 @@ def without_services(raw: Any, absent: Collection[str]) -> Any:
     for key in BY_SERVICE:
         if isinstance(kept.get(key), Mapping):
             kept[key] = {name: each for name, each in kept[key].items() if name not in absent}
-    for key in ("ledgers", "migrations"):
+    for key in ("ledgers", "migrations", "backups"):
         if isinstance(kept.get(key), Mapping):
             entries = kept[key].items()
             kept[key] = {n: e for n, e in entries if not (isinstance(e, Mapping) and e.get("service") in absent)}
@@ -160,6 +178,7 @@ def _mistake(error: Any) -> str:
             "monitoring": MonitoringSettings,
             "ledgers": LedgerSettings,
             "migrations": MigrationSettings,
+            "backups": BackupSettings,
         }
         known = models.get(str(error["loc"][0]), StackSettings).model_fields
         return f"{place}: unknown key{meant(str(error['loc'][-1]), known)}"
@@ -170,6 +189,7 @@ def _unknown_services(settings: StackSettings, services: list[str]) -> Iterable[
     named = [(f"x-sevdrill.{key}.{name}", name) for key in BY_SERVICE for name in getattr(settings, key)]
     named += [(f"x-sevdrill.ledgers.{name}.service", ledger.service) for name, ledger in settings.ledgers.items()]
     named += [(f"x-sevdrill.migrations.{name}.service", where.service) for name, where in settings.migrations.items()]
+    named += [(f"x-sevdrill.backups.{name}.service", where.service) for name, where in settings.backups.items()]
     for place, name in named:
         if name not in services:
             yield f'{place}: there is no service "{name}"{meant(name, services)} (services: {", ".join(services)})'

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sevdrill.clock import Clock
-from sevdrill.databases import Databases, Migrations, Standbys
+from sevdrill.databases import Backups, Databases, Migrations, Rows, Standbys
 from sevdrill.errors import StackError, StackUnhealthy, UsageError
 from sevdrill.ports import (
     Admin,
@@ -32,6 +32,7 @@ from sevdrill.ports import (
     Scale,
 )
 from sevdrill.stacks.admin import HttpAdmin
+from sevdrill.stacks.backups import CommandBackups
 from sevdrill.stacks.containers import ComposeLedgers
 from sevdrill.stacks.embedded.control import Control, sweep
 from sevdrill.stacks.embedded.evidence import EmbeddedEvidence
@@ -292,9 +293,11 @@ class EmbeddedStack:
         if settings.ledgers:
             has[Ledgers] = ComposeLedgers(commands, settings.ledgers)
         if settings.databases:
-            has[Databases] = has[Standbys] = databases = PostgresDatabases(commands, settings.databases)
+            has[Databases] = has[Rows] = has[Standbys] = databases = PostgresDatabases(commands, settings.databases)
             if settings.migrations:
                 has[Migrations] = SqlMigrations(commands, databases.ask, settings.migrations)
+        if settings.backups:
+            has[Backups] = CommandBackups(commands, settings.backups)
         if monitoring is not None:
             has[Monitoring] = monitoring
             if monitoring.delivers:
