@@ -251,7 +251,8 @@ class DrillSession:
         self._refuse(scenario)
         self._wanted = scenario.profiles
         stack = self._ready_stack()
-        plan = make_plan(scenario, self.policy, stack.ports(), stack.replicas(), mode)
+        replicas = self._planned(scenario.profiles).replicas()
+        plan = make_plan(scenario, self.policy, stack.ports(), replicas, mode)
         folder = self._folder(loaded)
         MASKER.learn_data(scenario.dump())
         begun = RunLine(
