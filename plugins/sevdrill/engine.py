@@ -98,6 +98,7 @@ class Engine:
         self._has_recovered = True
         self._open = False
         self._stopping = threading.Event()
+        self._asking = threading.Lock()
         self._beside: threading.Thread | None = None
         self._main = threading.current_thread()
         self.dirty = False
@@ -350,12 +351,16 @@ class Engine:
             self.timeline.write(Note(text=f"{step.title}: approved beforehand by the drill's author"))
             return ""
         approvals = self.ports[Approvals]
-        approvals.ask(step.title)
-        try:
-            self._wait(lambda: self._stopping.is_set() or approvals.answer() is not None, self._remaining())
-            said = approvals.answer()
-        finally:
-            approvals.end()
+        # A step of `investigate:` and one of `respond:` may both need a yes: people are asked one thing at a time.
+        said = None
+        if self._wait(lambda: self._asking.acquire(blocking=False), self._remaining()):
+            try:
+                approvals.ask(step.title)
+                self._wait(lambda: self._stopping.is_set() or approvals.answer() is not None, self._remaining())
+                said = approvals.answer()
+            finally:
+                approvals.end()
+                self._asking.release()
         if said is None:
             return "nobody approved it before the drill's limit"
         self.timeline.write(Note(text=f"{step.title}: {'approved' if said[0] else 'refused'} by {said[1]}"))

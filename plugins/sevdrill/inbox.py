@@ -90,9 +90,10 @@ def now_of(journal: Path) -> Now | None:
 
 
 def remove(journal: Path) -> None:
-    """Take both files away, if they are there."""
-    for path in (_now(journal), _inbox(journal), journal.with_suffix(".now-draft")):
-        path.unlink(missing_ok=True)
+    """Take away what is beside a journal that is gone: these two, what was asked and answered, a note to stop."""
+    for path in journal.parent.iterdir():
+        if path.stem == journal.stem and path != journal:
+            path.unlink(missing_ok=True)
 
 
 def put(journal: Path, saying: Saying) -> None:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from sevdrill.conditions import SituationWhen
+from sevdrill.model import docstrings
 from sevdrill.severity import SEVERITIES, Policy
 
 __all__ = ["Question", "questions"]
@@ -118,7 +119,7 @@ def _remedies(policy: Policy, chance: random.Random) -> Iterator[Question]:
 
 def _situation(when: SituationWhen) -> Iterator[str]:
     for name, wanted in when.asks().items():
-        words = (type(when).model_fields[name].description or name).rstrip(".")
+        words = docstrings(type(when)).get(name, name).rstrip(".")
         words = words[0].lower() + words[1:]
         if isinstance(wanted, bool):
             yield words if wanted else f"it is not so that {words}"

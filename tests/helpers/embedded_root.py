@@ -172,7 +172,8 @@ class SmallPlace:
         return EmbeddedStack.named(project, self.folder / ".sevdrill", SystemClock())
 
     def journals(self) -> list[Path]:
-        return list((self.folder / ".sevdrill").glob("journal/*.jsonl"))
+        """Journals, and what stands beside them."""
+        return list((self.folder / ".sevdrill").glob("journal/*"))
 
     def left(self) -> list[str]:
         """Processes and folders that are left."""

@@ -130,6 +130,15 @@ def test_a_step_waits_for_a_yes(
     assert run.debts() == set()
 
 
+def test_people_are_asked_one_thing_at_a_time(tmp_path: Path) -> None:
+    stack, asked = ToyStack(), Asked((True, "ann"))
+    beside = [{"action": "run", "service": "db", "command": ["psql", "-l"], "approve": True}]
+    ports = toy_ports(stack).with_({Approvals: asked})
+    Run(tmp_path, stack, ports=ports, investigate=beside, respond=RESPOND).run()
+    assert asked.calls[1::2] == ["end", "end"]
+    assert len(set(asked.calls[::2])) == 2
+
+
 def test_in_auto_mode_the_author_approved_it_beforehand(tmp_path: Path) -> None:
     run = Run(tmp_path, ToyStack(), respond=RESPOND)
     assert run.run().outcome is Outcome.PASSED

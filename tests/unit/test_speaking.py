@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from under_way import Running, live_lines
 
+from sevdrill.approving import Approving
 from sevdrill.cli import main
 from sevdrill.clock import SystemClock
 from sevdrill.errors import RunError, UsageError
@@ -169,8 +170,11 @@ def test_what_is_no_saying_is_left_out(tmp_path: Path) -> None:
         found += inbox.new()
     assert found == [sent]
     inbox.close()
+    approving, other = Approving(journal, lambda _: None), tmp_path / "run-2.inbox"
+    approving.ask("restart db")
+    other.touch()
     remove(journal)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [other]
 
 
 def test_an_earlier_drills_words_are_not_for_the_next_one(tmp_path: Path) -> None:

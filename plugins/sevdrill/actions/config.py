@@ -6,8 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sevdrill.actions.reverting import RevertingAction
-from sevdrill.errors import ActionError
+from sevdrill.actions.reverting import SwitchedAction
 from sevdrill.faults.base import State
 from sevdrill.faults.configuration import Configuration
 from sevdrill.model import Record
@@ -16,7 +15,7 @@ from sevdrill.ports import Environment, Lifecycle, Ports, Reading
 __all__ = ["ConfigSet"]
 
 
-class ConfigSet(RevertingAction):
+class ConfigSet(SwitchedAction):
     """Roll out other values of variables to every replica of a service, such as `DISABLE_PROVIDER: "1"`."""
 
     needs: ClassVar[tuple[type, ...]] = (Environment, Lifecycle)
@@ -32,27 +31,8 @@ class ConfigSet(RevertingAction):
         return f"config-set {', '.join(self.set_)} of {self.service}"
 
     @property
-    def services(self) -> tuple[str, ...]:
-        return (self.service,)
-
-    @property
-    def _configuration(self) -> Configuration:
+    def _switch(self) -> Configuration:
         return Configuration(self.service, self.set_)
-
-    def prepare(self, ports: Ports) -> Record:
-        try:
-            return self._configuration.before(ports)
-        except ValueError as error:
-            raise ActionError(f"{self.title}: {error}") from None
-
-    def run(self, ports: Ports, record: Record) -> None:
-        self._configuration.put(ports)
-
-    def undo(self, ports: Ports, record: Record) -> None:
-        self._configuration.back(ports, record)
-
-    def state(self, ports: Ports, record: Record) -> State:
-        return self._configuration.state(ports, record)
 
     def proof(self, ports: Ports, record: Record) -> Reading:
         state = self.state(ports, record)

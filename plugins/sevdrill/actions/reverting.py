@@ -5,12 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 
 from sevdrill.actions.base import Action
+from sevdrill.errors import ActionError
 from sevdrill.faults.base import State
+from sevdrill.faults.switched import Switch
 from sevdrill.model import Record
 from sevdrill.ports import Ports, Reading
 from sevdrill.units import Duration
 
-__all__ = ["RevertingAction"]
+__all__ = ["RevertingAction", "SwitchedAction"]
 
 
 class RevertingAction(Action):
@@ -41,3 +43,32 @@ class RevertingAction(Action):
     def proof(self, ports: Ports, record: Record) -> Reading:
         state = self.state(ports, record)
         return Reading(ok=state is State.ON, why=f"in effect: {state}")
+
+
+class SwitchedAction(RevertingAction):
+    """A step that does nothing but give one thing of a service another value."""
+
+    service: str
+
+    @property
+    @abstractmethod
+    def _switch(self) -> Switch: ...
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return (self.service,)
+
+    def prepare(self, ports: Ports) -> Record:
+        try:
+            return self._switch.before(ports)
+        except ValueError as error:
+            raise ActionError(f"{self.title}: {error}") from None
+
+    def run(self, ports: Ports, record: Record) -> None:
+        self._switch.put(ports)
+
+    def undo(self, ports: Ports, record: Record) -> None:
+        self._switch.back(ports, record)
+
+    def state(self, ports: Ports, record: Record) -> State:
+        return self._switch.state(ports, record)

@@ -2,50 +2,23 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sevdrill.actions.reverting import RevertingAction
-from sevdrill.errors import ActionError
-from sevdrill.faults.base import State
+from sevdrill.actions.reverting import SwitchedAction
 from sevdrill.faults.setting import Setting
-from sevdrill.model import Record
-from sevdrill.ports import Admin, Ports
+from sevdrill.ports import Admin
 
 __all__ = ["CircuitBreak", "Flag", "Maintenance", "PauseQueue", "SwitchKey", "Throttle"]
 
 
-class _SettingAction(RevertingAction):
+class _SettingAction(SwitchedAction):
     needs: ClassVar[tuple[type, ...]] = (Admin,)
     in_flight: ClassVar[float] = 10.0
 
     service: str
     """The service whose setting is changed, on every replica."""
-
-    @property
-    @abstractmethod
-    def _setting(self) -> Setting: ...
-
-    @property
-    def services(self) -> tuple[str, ...]:
-        return (self.service,)
-
-    def prepare(self, ports: Ports) -> Record:
-        try:
-            return self._setting.before(ports)
-        except ValueError as error:
-            raise ActionError(f"{self.title}: {error}") from None
-
-    def run(self, ports: Ports, record: Record) -> None:
-        self._setting.put(ports)
-
-    def undo(self, ports: Ports, record: Record) -> None:
-        self._setting.back(ports, record)
-
-    def state(self, ports: Ports, record: Record) -> State:
-        return self._setting.state(ports, record)
 
 
 class CircuitBreak(_SettingAction):
@@ -64,7 +37,7 @@ class CircuitBreak(_SettingAction):
         return f"open the breaker of {self.service} for {self.dependency}"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"breaker.{self.dependency}", self.mode)
 
 
@@ -82,7 +55,7 @@ class SwitchKey(_SettingAction):
         return f"{self.service} uses the {self.key} key with {self.provider}"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"key.{self.provider}", self.key)
 
 
@@ -100,7 +73,7 @@ class Throttle(_SettingAction):
         return f"throttle {self.requests} of {self.service} to {self.rate} a replica"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"throttle.{self.requests}", self.rate)
 
 
@@ -118,7 +91,7 @@ class Flag(_SettingAction):
         return f"turn {self.flag} of {self.service} {self.turn}"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"flag.{self.flag}", self.turn)
 
 
@@ -135,7 +108,7 @@ class Maintenance(_SettingAction):
         return f"put {f'{self.part} of ' if self.part else ''}{self.service} into maintenance"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"maintenance.{self.part}" if self.part else "mode.maintenance", "on")
 
 
@@ -151,5 +124,5 @@ class PauseQueue(_SettingAction):
         return f"pause the queue {self.queue} of {self.service}"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"pause.{self.queue}", "on")

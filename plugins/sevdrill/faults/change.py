@@ -10,6 +10,7 @@ from sevdrill.errors import FaultError
 from sevdrill.faults.base import Fault, State
 from sevdrill.faults.configuration import Configuration
 from sevdrill.faults.setting import Setting
+from sevdrill.faults.switched import SwitchedFault
 from sevdrill.model import Record
 from sevdrill.ports import Admin, Environment, Ports, Release
 
@@ -65,7 +66,7 @@ class ChangeDeploy(Fault):
         return State.ON if self.release in deployed else State.UNKNOWN
 
 
-class ChangeConfig(Fault):
+class ChangeConfig(SwitchedFault):
     """A wrong value is rolled out in the configuration of every replica of a service."""
 
     needs: ClassVar[tuple[type, ...]] = (Environment,)
@@ -77,34 +78,15 @@ class ChangeConfig(Fault):
     """Variables and their wrong values; each must be one that the service has."""
 
     @property
-    def services(self) -> tuple[str, ...]:
-        return (self.service,)
-
-    @property
     def title(self) -> str:
         return f"{self.fault} of {', '.join(self.set_)} on {self.service}"
 
     @property
-    def _configuration(self) -> Configuration:
+    def _switch(self) -> Configuration:
         return Configuration(self.service, self.set_)
 
-    def prepare(self, ports: Ports) -> Record:
-        try:
-            return self._configuration.before(ports)
-        except ValueError as error:
-            raise FaultError(f"{self.title}: {error}") from None
 
-    def inject(self, ports: Ports, record: Record) -> None:
-        self._configuration.put(ports)
-
-    def undo(self, ports: Ports, record: Record) -> None:
-        self._configuration.back(ports, record)
-
-    def state(self, ports: Ports, record: Record) -> State:
-        return self._configuration.state(ports, record)
-
-
-class ChangeSetting(Fault):
+class ChangeSetting(SwitchedFault):
     """Operators change a setting of a running service to a value that it cannot work with: no release, no restart."""
 
     needs: ClassVar[tuple[type, ...]] = (Admin,)
@@ -118,28 +100,9 @@ class ChangeSetting(Fault):
     """The wrong value; one that the service accepts."""
 
     @property
-    def services(self) -> tuple[str, ...]:
-        return (self.service,)
-
-    @property
     def title(self) -> str:
         return f"{self.fault} {self.setting} to {self.value} on {self.service}"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, self.setting, self.value)
-
-    def prepare(self, ports: Ports) -> Record:
-        try:
-            return self._setting.before(ports)
-        except ValueError as error:
-            raise FaultError(f"{self.title}: {error}") from None
-
-    def inject(self, ports: Ports, record: Record) -> None:
-        self._setting.put(ports)
-
-    def undo(self, ports: Ports, record: Record) -> None:
-        self._setting.back(ports, record)
-
-    def state(self, ports: Ports, record: Record) -> State:
-        return self._setting.state(ports, record)

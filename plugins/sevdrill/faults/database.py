@@ -11,6 +11,7 @@ from sevdrill.databases import Databases, DbSession, Rows
 from sevdrill.errors import FaultError
 from sevdrill.faults.base import Fault, State
 from sevdrill.faults.setting import Setting
+from sevdrill.faults.switched import SwitchedFault
 from sevdrill.model import Record
 from sevdrill.ports import Admin, Ports
 from sevdrill.units import Duration
@@ -106,7 +107,7 @@ class DatabaseCorruptRows(Fault):
         return State.UNKNOWN if count else State.OFF
 
 
-class ConnectionsExhausted(Fault):
+class ConnectionsExhausted(SwitchedFault):
     """A service loses its connections to the database: none comes back to its pool, and the server has none left.
 
     It has a setting `pool.database` in its operators' API: `leaking` loses them, `fresh` begins with a new pool. Each
@@ -123,36 +124,26 @@ class ConnectionsExhausted(Fault):
     """The database; the stack's `x-sevdrill: {databases: ...}` says how it is asked."""
 
     @property
-    def services(self) -> tuple[str, ...]:
-        return (self.service,)
-
-    @property
     def title(self) -> str:
         return f"{self.fault} by {self.service}"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, "pool.database", "leaking")
 
     def prepare(self, ports: Ports) -> Record:
         if any(session.age > 1 for session in self._idle(ports)):
             raise FaultError(f"{self.title}: {self.database} has sessions already that do nothing in a transaction")
-        try:
-            return self._setting.before(ports)
-        except ValueError as error:
-            raise FaultError(f"{self.title}: {error}") from None
-
-    def inject(self, ports: Ports, record: Record) -> None:
-        self._setting.put(ports)
+        return super().prepare(ports)
 
     def undo(self, ports: Ports, record: Record) -> None:
         # One that is idle for a moment only is not ours; one of ours is not young for long.
         lost = [session.pid for session in self._idle(ports) if session.age > 1]
         ports[Databases].terminate(self.database, lost)
-        self._setting.back(ports, record)
+        super().undo(ports, record)
 
     def state(self, ports: Ports, record: Record) -> State:
-        state = self._setting.state(ports, record)
+        state = super().state(ports, record)
         return State.UNKNOWN if state is State.OFF and self._idle(ports) else state
 
     def _idle(self, ports: Ports) -> list[DbSession]:

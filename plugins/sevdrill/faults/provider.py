@@ -7,11 +7,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sevdrill.errors import FaultError
-from sevdrill.faults.base import Fault, State
 from sevdrill.faults.setting import Setting
-from sevdrill.model import Record
-from sevdrill.ports import Admin, Ports
+from sevdrill.faults.switched import SwitchedFault
+from sevdrill.ports import Admin
 from sevdrill.units import Duration, Percent
 
 __all__ = [
@@ -26,35 +24,12 @@ __all__ = [
 _ROUTE = r"^[a-z][a-z0-9-]*$"
 
 
-class _ProviderFault(Fault):
+class _ProviderFault(SwitchedFault):
     needs: ClassVar[tuple[type, ...]] = (Admin,)
     in_flight: ClassVar[float] = 10.0
 
     service: str
     """The provider; the fault is a setting in its operators' API."""
-
-    @property
-    def services(self) -> tuple[str, ...]:
-        return (self.service,)
-
-    @property
-    @abstractmethod
-    def _setting(self) -> Setting: ...
-
-    def prepare(self, ports: Ports) -> Record:
-        try:
-            return self._setting.before(ports)
-        except ValueError as error:
-            raise FaultError(f"{self.title}: {error}") from None
-
-    def inject(self, ports: Ports, record: Record) -> None:
-        self._setting.put(ports)
-
-    def undo(self, ports: Ports, record: Record) -> None:
-        self._setting.back(ports, record)
-
-    def state(self, ports: Ports, record: Record) -> State:
-        return self._setting.state(ports, record)
 
 
 class ProviderRateLimit(_ProviderFault):
@@ -71,7 +46,7 @@ class ProviderRateLimit(_ProviderFault):
         return f"{self.fault} of {self.rate} on {self.service}"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"limit.{self.key}", self.rate)
 
 
@@ -87,7 +62,7 @@ class ProviderRefuseKey(_ProviderFault):
         return f"{self.fault} on {self.service}"
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"revoked.{self.key}", "yes")
 
 
@@ -104,7 +79,7 @@ class _AnswersFault(_ProviderFault):
     def _answers(self) -> str: ...
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"answers.{self.route}", self._answers)
 
 

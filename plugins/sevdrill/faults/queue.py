@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sevdrill.errors import FaultError
-from sevdrill.faults.base import Fault, State
 from sevdrill.faults.setting import Setting
-from sevdrill.model import Record
-from sevdrill.ports import Admin, Ports
+from sevdrill.faults.switched import SwitchedFault
+from sevdrill.ports import Admin
 
 __all__ = ["QueueFlood", "QueueStuckJobs"]
 
 
-class _QueueFault(Fault):
+class _QueueFault(SwitchedFault):
     needs: ClassVar[tuple[type, ...]] = (Admin,)
     in_flight: ClassVar[float] = 10.0
 
@@ -28,31 +25,8 @@ class _QueueFault(Fault):
     """How many jobs."""
 
     @property
-    def services(self) -> tuple[str, ...]:
-        return (self.service,)
-
-    @property
     def title(self) -> str:
         return f"{self.fault} of {self.jobs} in {self.queue}"
-
-    @property
-    @abstractmethod
-    def _setting(self) -> Setting: ...
-
-    def prepare(self, ports: Ports) -> Record:
-        try:
-            return self._setting.before(ports)
-        except ValueError as error:
-            raise FaultError(f"{self.title}: {error}") from None
-
-    def inject(self, ports: Ports, record: Record) -> None:
-        self._setting.put(ports)
-
-    def undo(self, ports: Ports, record: Record) -> None:
-        self._setting.back(ports, record)
-
-    def state(self, ports: Ports, record: Record) -> State:
-        return self._setting.state(ports, record)
 
 
 class QueueFlood(_QueueFault):
@@ -61,7 +35,7 @@ class QueueFlood(_QueueFault):
     fault: Literal["queue.flood"]
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"flood.{self.queue}", str(self.jobs))
 
 
@@ -71,5 +45,5 @@ class QueueStuckJobs(_QueueFault):
     fault: Literal["queue.stuck-jobs"]
 
     @property
-    def _setting(self) -> Setting:
+    def _switch(self) -> Setting:
         return Setting(self.service, f"stuck.{self.queue}", str(self.jobs))
