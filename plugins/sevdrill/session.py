@@ -24,7 +24,7 @@ from sevdrill.contacts import Contacts
 from sevdrill.desk import Desk
 from sevdrill.diagnostics import LoadedDrill, check_targets
 from sevdrill.engine import Engine, Settings
-from sevdrill.errors import Refused, RunError, SevdrillError, StackError
+from sevdrill.errors import Refused, RunError, SevdrillError, StackError, UsageError
 from sevdrill.gathering import gather
 from sevdrill.healing import heal_all, start_watchdog
 from sevdrill.inbox import Now, clear_now, write_now
@@ -44,6 +44,7 @@ from sevdrill.scenario import BlastRadius, Kinds, Scenario, scenario_model
 from sevdrill.severity import Policy, load_policy
 from sevdrill.shield import Shield
 from sevdrill.stacks.choice import Stack, choose, make
+from sevdrill.stacks.files import services_by_profile
 from sevdrill.telling import Telling
 from sevdrill.timeline import Interval, Line, Mode, RunLine, Timeline, TimelineWriter
 from sevdrill.units import Duration
@@ -203,6 +204,32 @@ def _collect(ports: Ports, folder: Path, began: float, now: float, root: Path, m
     write_manifest(folder, files)
 
 
+def _by_people(scenario: Scenario, mode: Mode) -> list[str]:
+    """The steps that cannot be put back, where people respond: nobody knows whether they did one."""
+    steps = (*scenario.respond, *scenario.close) if mode == "live" else ()
+    return [step.title for step in steps if step.renews]
+
+
+def _refuse_absent(scenario: Scenario, files: Sequence[Path]) -> None:
+    """Refuse a drill that acts on a service which only a profile brings that it does not ask for.
+
+    Raises:
+        UsageError: it does; the text says which profile that is.
+    """
+    acted_on = {
+        name for part in (scenario.inject, scenario.respond, scenario.close) for e in part for name in e.services
+    }
+    by_profile = services_by_profile(files)
+    there = {name for profile in scenario.profiles for name in by_profile.get(profile, ())}
+    for profile, names in sorted(by_profile.items()):
+        absent = sorted(acted_on & set(names) - there)
+        if absent:
+            raise UsageError(
+                f'the drill "{scenario.drill}" acts on {", ".join(absent)}, which is there only with the profile '
+                f"{profile}: add `profiles: [{profile}]` to it"
+            )
+
+
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "drill"
 
@@ -296,8 +323,9 @@ class DrillSession:
                     _collect(ports, folder / "evidence", began, self.clock.now(), self.options.root, meter)
                     # Everything is undone: whoever takes a message late delays nothing but the reports.
                     self._notifier.settle()
-                    if engine.renewed:
-                        self._renew(stack, engine.renewed)
+                    renewed = engine.renewed or _by_people(scenario, mode)
+                    if renewed:
+                        self._renew(stack, renewed)
         finally:
             with self.shield.shielded():
                 timeline.close()
@@ -407,6 +435,7 @@ class DrillSession:
 
     def _refuse(self, scenario: Scenario) -> None:
         refuse_too_long(scenario, Duration(self.options.max_limit))
+        _refuse_absent(scenario, self.options.stack_files)
         refuse_beyond(scenario, self.options.blast_radius, self._planned(scenario.profiles).replicas())
 
     # -- the stack ----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from toy_stack import ToyStack, toy_ports
 from sevdrill import healing, session
 from sevdrill.clock import SystemClock
 from sevdrill.databases import Standbys
-from sevdrill.errors import StackError
+from sevdrill.errors import StackError, UsageError
 from sevdrill.journal import JournalFile
 from sevdrill.judge import Outcome
 from sevdrill.ports import Proxies
@@ -193,3 +193,20 @@ def test_the_plan_says_so(tmp_path: Path) -> None:
     page = "\n".join(plan_page(run.engine.plan, "toy.yml"))
     assert "profiles of the stack: standby" in page
     assert "afterwards the stack is made anew: failover to standby cannot be put back" in page
+
+
+def test_where_people_respond_nobody_knows_what_they_did(tmp_path: Path) -> None:
+    run, _ = toy(tmp_path, ToyStack())
+    run.writer.close()
+    assert session._by_people(run.scenario, "live") == ["failover to standby"]
+    assert session._by_people(run.scenario, "auto") == [], "what the tool did is on its own list"
+
+
+def test_a_drill_says_which_profile_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "compose.yml").write_text("services: {db: {}, standby: {profiles: [two]}}")
+    run, _ = toy(tmp_path, ToyStack())
+    run.writer.close()
+    said = r'"Toy database down" acts on standby, which is there only with the profile two: add `profiles: \[two\]`'
+    with pytest.raises(UsageError, match=said):
+        session._refuse_absent(run.scenario, [tmp_path / "compose.yml"])
+    session._refuse_absent(run.scenario.model_copy(update={"profiles": ("two",)}), [tmp_path / "compose.yml"])
