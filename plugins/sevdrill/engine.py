@@ -428,6 +428,9 @@ class Engine:
     def _leave(self) -> None:
         """Undo nothing: after a step that cannot be put back an undo may do harm, as starting an old primary would."""
         self._quietly(Note(text=f"nothing is undone, the stack is made anew: {', '.join(self.renewed)}"))
+        # Nothing else takes time now: a page that came a moment ago must not be missed.
+        since = self.timeline.now()
+        self._wait(lambda: self._watch.asked_pager_since(since), HURRIED)
         self._watch.end_load_probes()
         if self.plan.scenario.load is not None:
             with contextlib.suppress(SevdrillError):
