@@ -192,6 +192,8 @@ class Scenario(Model):
     """Targets that may be looser than the policy's, and why."""
     load: LoadSpec | None = None
     """The users of the stack."""
+    profiles: tuple[_Slug, ...] = ()
+    """Profiles of the stack's Compose files that this drill needs, such as `replica`; others run without them."""
     steady_state: SteadyState
     """What normal looks like."""
     blast_radius: BlastRadius = BlastRadius()
