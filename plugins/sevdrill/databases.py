@@ -115,6 +115,8 @@ class Migration:
     up: str
     down: str
     """Empty where there is no way back."""
+    staging: str = ""
+    """For a one-way migration, what puts a staging database back all the same. Data is lost by it: no step uses it."""
 
 
 class Migrations(Protocol):

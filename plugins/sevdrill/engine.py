@@ -90,7 +90,7 @@ class Engine:
     """Where people say that it is mitigated; without one nobody does."""
 
     def __post_init__(self) -> None:
-        self._undos = DrillUndos(self._settle)
+        self._undos = DrillUndos(self._settle, self._repeat)
         self._active = self._undos.active
         self.ports = self.ports.with_({Undos: self._undos})
         self._watch = Watching(self.plan.scenario, self.ports, self.timeline, self.settings.poll)
@@ -163,8 +163,10 @@ class Engine:
             raise _Invalid(f"the stack was not healthy before the fault: {self._watch.why_not_ready()}")
         if scenario.quiet is not None:
             self._phase("quiet")
-            self.timeline.mark("quiet", self.timeline.now())
-            self._wait(lambda: False, scenario.quiet.for_)
+            begins = self.timeline.now()
+            self.timeline.mark("quiet", begins)
+            self._inject()
+            self._wait(lambda: False, max(0.0, begins + scenario.quiet.for_ - self.timeline.now()))
         else:
             self._wait(lambda: False, random.uniform(0, self.settings.surprise))
             self._phase("inject")
@@ -247,11 +249,19 @@ class Engine:
                 active = self._own(index, fault, fault.prepare(self.ports), f"{index}")
                 self._fault_line(active, "prepared")
             # Preparing took a moment: what is measured begins with a stack that is steady now.
-            if self._injected is None and not self._wait(self._watch.ready, self.settings.patience):
+            is_first = self._injected is None and self.plan.scenario.quiet is None
+            if is_first and not self._wait(self._watch.ready, self.settings.patience):
                 raise _Invalid(f"the stack did not stay healthy before the fault: {self._watch.why_not_ready()}")
             with self.shield.shielded():
                 self._inject_one(active, fault)
             self._prove(active)
+
+    def _repeat(self) -> str:
+        fault = self.plan.scenario.inject[-1]
+        active = self._own(len(self._active), fault, fault.prepare(self.ports), f"again:{len(self._active)}")
+        self._fault_line(active, "prepared")
+        self._inject_one(active, fault)
+        return fault.title
 
     def _own(self, index: int, what: Owed, record: Record, name: str) -> Active:
         within = what.max if what.max is not None else self.plan.limit + WATCHDOG_AFTER
@@ -261,7 +271,7 @@ class Engine:
         return active
 
     def _inject_one(self, active: Active, fault: Fault) -> None:
-        if self._injected is None:
+        if self._injected is None and self.plan.scenario.quiet is None:
             self._injected = self.timeline.now()
             self.timeline.mark("injected", self._injected)
         try:
@@ -310,6 +320,10 @@ class Engine:
             )
 
         line("began")
+        if part == "close" and step.is_message and not self._has_recovered:
+            # What was switched is put back all the same; but nobody is told that it is over.
+            line("ended", ok=False, why="not said: the steady state never came back and held")
+            return
         if step.approve:
             refused = self._approval(step)
             if refused:

@@ -135,7 +135,7 @@ class Waiver(Model):
 
 
 class Quiet(Model):
-    """Nothing is injected, and nobody may be paged."""
+    """Nothing breaks, and nobody may be paged."""
 
     for_: Duration = Field(alias="for")
     """How long to watch."""
@@ -201,7 +201,7 @@ class Scenario(Model):
     inject: tuple[Fault, ...] = ()
     """The faults."""
     quiet: Quiet | None = None
-    """Instead of `inject`: nothing breaks, and nobody may be paged."""
+    """Nothing breaks, and nobody may be paged; `inject` then has harmless noise at the most (`expect: no_page`)."""
     effect: tuple[Probe, ...] = ()
     """What users feel of the fault: false in steady state, and must become true."""
     detect: tuple[AlertDetector, ...] = ()

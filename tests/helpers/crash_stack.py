@@ -73,11 +73,13 @@ EXAMPLES: dict[str, Example] = {
         {"service": "corrupt", "table": "orders", "column": "total"},
         sees=(*ASK, "select tgname from pg_trigger union select 'wrong' from orders where total < 0"),
     ),
+    "load.spike": Example({"times": 10}),
     # A service that says that it leaks, and a database that has no session of it: the undo looks at both.
     "database.connections-exhausted": Example({"service": "pool", "database": "pool-db"}),
     "circuit-break": Example({"service": "circuit-break", "dependency": "provider"}),
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
+    "cache": Example({"service": "cache", "answers": "pages", "keep": "1h"}),
     "flag": Example({"service": "flag", "flag": "search"}),
     "maintenance": Example({"service": "maintenance", "part": "payments"}),
     "pause-queue": Example({"service": "pause-queue", "queue": "mail"}),
@@ -100,6 +102,7 @@ ADMIN = (
     *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap", "flood", "stuck", "setting", "pool"),
     *("circuit-break", "switch-key", "throttle", "flag", "maintenance", "pause-queue", "rotate"),
     *("route-away", "block", "revoke-session"),
+    *("circuit-break", "switch-key", "throttle", "cache", "flag", "maintenance", "pause-queue", "rotate"),
 )
 """Services with an operators' API."""
 FILES = (
@@ -119,6 +122,7 @@ VALUES = {
     "key.provider": "main",
     "throttle.chat": "off",
     "flag.search": "on",
+    "cache.pages": "0s",
     "revoked.main": "no",
     "answers.all": "ok",
     "secret.session": "as started",

@@ -7,7 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -230,10 +230,24 @@ def restart(root: EmbeddedRoot, service: str) -> None:
 @contextmanager
 def without_rule(root: EmbeddedRoot, alert: str) -> Iterator[None]:
     """The rule is there, but its alert has another name: the one that the drill waits for never fires."""
+    with _rules(root, lambda before: before.replace(f"alert: {alert}\n", "alert: Renamed\n")):
+        yield
+
+
+@contextmanager
+def with_rule(root: EmbeddedRoot, alert: str, expr: str) -> Iterator[None]:
+    """One rule more, whose alert pages."""
+    rule = f"- name: more\n    rules: [{{alert: {alert}, expr: '{expr}', labels: {{severity: page}}}}]"
+    with _rules(root, lambda before: f"{before}\n  {rule}\n"):
+        yield
+
+
+@contextmanager
+def _rules(root: EmbeddedRoot, change: Callable[[str], str]) -> Iterator[None]:
     rules = root.data() / "own" / "prometheus-1" / "rules.yml"
     before = rules.read_text(encoding="utf-8")
-    assert f"alert: {alert}\n" in before
-    rules.write_text(before.replace(f"alert: {alert}\n", "alert: Renamed\n"), encoding="utf-8")
+    assert change(before) != before
+    rules.write_text(change(before), encoding="utf-8")
     restart(root, "prometheus")
     try:
         yield

@@ -90,7 +90,8 @@ def sabotages(name: str, scenario: Scenario, *, messages: bool = False) -> Itera
                 yield Sabotage(name, "step", f"without {part} {index}: {step.title}", plan)
     if scenario.inject:
         yield Sabotage(name, "fault", "every fault does nothing", {"no_op": True, "limit": SHORT})
-    if len(scenario.inject) > 1:
+    # Without one of its noises a quiet day is quieter still.
+    if len(scenario.inject) > 1 and scenario.quiet is None:
         for index, fault in enumerate(scenario.inject):
             plan = {"without": ["inject", index], "limit": PATIENT}
             yield Sabotage(name, "fault", f"without fault {index}: {fault.title}", plan)

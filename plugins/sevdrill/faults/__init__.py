@@ -7,6 +7,7 @@ from sevdrill.faults.change import ChangeConfig, ChangeDeploy, ChangeSetting
 from sevdrill.faults.container import ContainerCrashLoop, ContainerKill, ContainerPause, ContainerStop
 from sevdrill.faults.database import ConnectionsExhausted, DatabaseCorruptRows, DatabaseLock
 from sevdrill.faults.limits import CpuLimit, MemoryLimit
+from sevdrill.faults.load import LoadSpike
 from sevdrill.faults.migration import ChangeMigration
 from sevdrill.faults.network import (
     NetworkBandwidth,
@@ -66,4 +67,5 @@ FAULTS: tuple[type[Fault], ...] = (
     DatabaseCorruptRows,
     ChangeSetting,
     ConnectionsExhausted,
+    LoadSpike,
 )
