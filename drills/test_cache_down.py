@@ -58,6 +58,8 @@ def test_cache_down(drill: PythonDrill, stack: RunningStack) -> None:
             {"check": "no_lost_writes", "ledger": "orders"},
             {"check": "no_duplicate_writes", "ledger": "orders"},
             drill.check(new_orders_are_confirmed, within="10s"),
+            {"check": "announced", "to": ["team"], "said": ["declared"]},
+            {"check": "announced", "to": ["status-page"], "said": ["investigating", "monitoring", "resolved"]},
         ],
         limit="3m",
     )

@@ -225,7 +225,7 @@ def _drill_schema(kinds: Kinds) -> Schema:
         target["description"] = f"At most this long from `injected` to `{LIMITS[key]}`."
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     made["title"] = "sevdrill drill"
-    made["oneOf"] = [{"required": ["inject"]}, {"required": ["quiet"]}]
+    made["oneOf"] = [{"required": ["inject"], "not": {"required": ["quiet"]}}, {"required": ["quiet"]}]
     return made
 
 

@@ -90,7 +90,7 @@ class Engine:
     """Where people say that it is mitigated; without one nobody does."""
 
     def __post_init__(self) -> None:
-        self._undos = DrillUndos(self._settle)
+        self._undos = DrillUndos(self._settle, self._repeat)
         self._active = self._undos.active
         self.ports = self.ports.with_({Undos: self._undos})
         self._watch = Watching(self.plan.scenario, self.ports, self.timeline, self.settings.poll)
@@ -102,6 +102,8 @@ class Engine:
         self._beside: threading.Thread | None = None
         self._main = threading.current_thread()
         self.dirty = False
+        self.renewed: list[str] = []
+        """The steps that cannot be put back, in few words each; where there is one, the stack is to be made anew."""
 
     # -- the phases ---------------------------------------------------------------------------------------------------
 
@@ -161,8 +163,10 @@ class Engine:
             raise _Invalid(f"the stack was not healthy before the fault: {self._watch.why_not_ready()}")
         if scenario.quiet is not None:
             self._phase("quiet")
-            self.timeline.mark("quiet", self.timeline.now())
-            self._wait(lambda: False, scenario.quiet.for_)
+            begins = self.timeline.now()
+            self.timeline.mark("quiet", begins)
+            self._inject()
+            self._wait(lambda: False, max(0.0, begins + scenario.quiet.for_ - self.timeline.now()))
         else:
             self._wait(lambda: False, random.uniform(0, self.settings.surprise))
             self._phase("inject")
@@ -245,11 +249,19 @@ class Engine:
                 active = self._own(index, fault, fault.prepare(self.ports), f"{index}")
                 self._fault_line(active, "prepared")
             # Preparing took a moment: what is measured begins with a stack that is steady now.
-            if self._injected is None and not self._wait(self._watch.ready, self.settings.patience):
+            is_first = self._injected is None and self.plan.scenario.quiet is None
+            if is_first and not self._wait(self._watch.ready, self.settings.patience):
                 raise _Invalid(f"the stack did not stay healthy before the fault: {self._watch.why_not_ready()}")
             with self.shield.shielded():
                 self._inject_one(active, fault)
             self._prove(active)
+
+    def _repeat(self) -> str:
+        fault = self.plan.scenario.inject[-1]
+        active = self._own(len(self._active), fault, fault.prepare(self.ports), f"again:{len(self._active)}")
+        self._fault_line(active, "prepared")
+        self._inject_one(active, fault)
+        return fault.title
 
     def _own(self, index: int, what: Owed, record: Record, name: str) -> Active:
         within = what.max if what.max is not None else self.plan.limit + WATCHDOG_AFTER
@@ -259,7 +271,7 @@ class Engine:
         return active
 
     def _inject_one(self, active: Active, fault: Fault) -> None:
-        if self._injected is None:
+        if self._injected is None and self.plan.scenario.quiet is None:
             self._injected = self.timeline.now()
             self.timeline.mark("injected", self._injected)
         try:
@@ -308,6 +320,10 @@ class Engine:
             )
 
         line("began")
+        if part == "close" and step.is_message and not self._has_recovered:
+            # What was switched is put back all the same; but nobody is told that it is over.
+            line("ended", ok=False, why="not said: the steady state never came back and held")
+            return
         if step.approve:
             refused = self._approval(step)
             if refused:
@@ -318,6 +334,9 @@ class Engine:
             with self.shield.shielded():
                 record = step.prepare(self.ports)
                 lo = self.timeline.now()
+                if step.renews:
+                    self.journal.renew(step.title)
+                    self.renewed.append(step.title)
                 if isinstance(step, RevertingAction):
                     self._own(len(self._active), step, record, f"{part}:{index}")
                 with self.journal.flight(step.in_flight):
@@ -396,6 +415,9 @@ class Engine:
         self._quietly(PhaseLine(name="restore"))
         if self._beside is not None and self._beside is not threading.current_thread():
             self._beside.join(Action.in_flight)
+        if self.renewed:
+            self._leave()
+            return
         if self.journal.flying_until > self.clock.now():
             relieve([active.debt for active in self._undos.in_order() if not active.settled], self.ports)
         for active in self._undos.in_order():
@@ -414,12 +436,27 @@ class Engine:
         if not self._wait(lambda: self._watch.steady_since(since), patience):
             self.dirty = True
             self._quietly(Note(text="the stack is not steady after every undo; it is dirty and will be recreated"))
+        self._read_what_is_left()
+        self._quietly(MarkLine(name="restored", lo=self.timeline.now(), hi=self.timeline.now()))
+
+    def _leave(self) -> None:
+        """Undo nothing: after a step that cannot be put back an undo may do harm, as starting an old primary would."""
+        self._quietly(Note(text=f"nothing is undone, the stack is made anew: {', '.join(self.renewed)}"))
+        # Nothing else takes time now: a page that came a moment ago must not be missed.
+        since = self.timeline.now()
+        self._wait(lambda: self._watch.asked_pager_since(since), HURRIED)
+        self._watch.end_load_probes()
+        if self.plan.scenario.load is not None:
+            with contextlib.suppress(SevdrillError):
+                self.ports[Load].stop()
+        self._read_what_is_left()
+
+    def _read_what_is_left(self) -> None:
+        """Lost data stays lost whatever else went wrong, so it is looked for even when verify was never reached."""
         if self._injected is not None:
-            # Lost data stays lost whatever else went wrong, so it is looked for even when verify was never reached.
             read = {line.check for line in self.timeline.timeline().of(ReadLine) if line.ok}
             for index in sorted(set(range(len(self.plan.checks))) - read):
                 self._quietly(self._read(index, "restored"))
-        self._quietly(MarkLine(name="restored", lo=self.timeline.now(), hi=self.timeline.now()))
 
     def _settle(self, active: Active) -> None:
         if active.settled:

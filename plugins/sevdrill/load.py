@@ -108,8 +108,8 @@ class LoadGenerator:
         limit: float,
         ca: Callable[[], str] | None = None,
     ) -> None:
-        self._locustfile, self._host, self._folder, self._clock = locustfile, host, folder, clock
-        self._users, self._spawn_rate, self._limit, self._ca = users, spawn_rate, limit, ca
+        self._locustfile, self._host, self.folder, self._clock = locustfile, host, folder, clock
+        self.users, self._spawn_rate, self._limit, self._ca = users, spawn_rate, limit, ca
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: deque[_Request] = deque()
         self._totals: defaultdict[str, Counter[bool]] = defaultdict(Counter)
@@ -125,12 +125,12 @@ class LoadGenerator:
         Raises:
             StackError: Locust ended, or no request ended in time; the message has the last lines of its log.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "sevdrill.locusting", "-f", str(self._locustfile), "--headless"]
-        command += ["--users", str(self._users), "--spawn-rate", str(self._spawn_rate), "--host", self._host()]
+        command += ["--users", str(self.users), "--spawn-rate", str(self._spawn_rate), "--host", self._host()]
         command += ["--run-time", f"{max(1, round(self._limit))}s", "--stop-timeout", str(int(DRAIN))]
         command += ["--only-summary", "--loglevel", "WARNING"]
-        environment = {**os.environ, FOLDER_VARIABLE: str(self._folder), **self._trust()}
+        environment = {**os.environ, FOLDER_VARIABLE: str(self.folder), **self._trust()}
         # A file without a name, so that what is not masked yet is gone when the run is killed.
         self._log = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - closed by `stop`
         self._process = subprocess.Popen(
@@ -163,7 +163,7 @@ class LoadGenerator:
         return self._last_words
 
     def _read(self) -> deque[_Request]:
-        path = self._folder / REQUESTS
+        path = self.folder / REQUESTS
         if path.exists():
             with path.open("rb") as file:
                 file.seek(self._read_to)
@@ -203,7 +203,7 @@ class LoadGenerator:
     def ledger(self, name: str) -> Ledger:
         """What was noted so far; a torn last line, as a killed generator leaves it, is left out."""
         noted: dict[str, set[str]] = {"attempted": set(), "acknowledged": set()}
-        path = self._folder / f"ledger-{name}.jsonl"
+        path = self.folder / f"ledger-{name}.jsonl"
         if path.exists():
             for line in path.read_text(encoding="utf-8").split("\n"):
                 try:
@@ -218,7 +218,7 @@ class LoadGenerator:
         if self._ca is None:
             return {}
         try:
-            file = self._folder / "ca.pem"
+            file = self.folder / "ca.pem"
             file.write_text(self._ca(), encoding="ascii")
         except (OSError, UnicodeError) as error:
             raise StackError(f"the certificate that users trust (load.ca) cannot be read: {error}") from None
@@ -232,7 +232,7 @@ class LoadGenerator:
         finally:
             if self._log is not None:
                 with contextlib.suppress(OSError), self._log:
-                    (self._folder / "locust.log").write_bytes(MASKER.raw(self._said()))
+                    (self.folder / "locust.log").write_bytes(MASKER.raw(self._said()))
                 self._log = None
 
     def _end(self) -> None:

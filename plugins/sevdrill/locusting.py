@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sevdrill.load import CA_VARIABLE, FOLDER_VARIABLE, REQUESTS
+from sevdrill.surges import EVERY, Surge, follow
 
 
 def main() -> int:
@@ -33,7 +34,8 @@ def main() -> int:
 
         HttpSession.__init__ = trusting  # type: ignore[method-assign]
 
-    requests = (Path(os.environ[FOLDER_VARIABLE]) / REQUESTS).open("a", encoding="utf-8")
+    folder = Path(os.environ[FOLDER_VARIABLE])
+    requests = (folder / REQUESTS).open("a", encoding="utf-8")
     runner = os.getppid()
 
     def note(name: str, response_time: float, exception: BaseException | None, **_: Any) -> None:
@@ -47,6 +49,24 @@ def main() -> int:
         # The runner was killed: a load that nobody measures must not go on.
         os._exit(1)
 
+    def bring_more(environment: Any, **_: Any) -> None:
+        asked, users = environment.parsed_options, environment.runner
+        rate = asked.spawn_rate
+
+        def change(wanted: int) -> None:
+            # A crowd comes, and goes, faster than the users of an ordinary day.
+            users.start(wanted, max(rate, wanted / 2))
+
+        look = follow(Surge(folder), asked.num_users, lambda: users.user_count, change)
+
+        def go_on() -> None:
+            while True:
+                gevent.sleep(EVERY)
+                look()
+
+        gevent.spawn(go_on)
+
+    events.init.add_listener(bring_more)  # type: ignore[no-untyped-call]
     events.request.add_listener(note)  # type: ignore[no-untyped-call]  # nor does all of Locust
     gevent.spawn(follow_runner)
     locust()  # type: ignore[no-untyped-call]

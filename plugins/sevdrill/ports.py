@@ -376,6 +376,14 @@ class Ledger:
 class Load(Protocol):
     """The users: they send requests all through the drill and note what they were told."""
 
+    @property
+    def users(self) -> int:
+        """How many users there are as a rule."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the load generator keeps its files, and is asked for more users (`sevdrill.surges`)."""
+
     def start(self) -> None:
         """Let the users begin; returns when the first request has ended.
 
@@ -451,6 +459,13 @@ class Undos(Protocol):
 
         Raises:
             UndoError: one could not be undone; the stack is dirty.
+        """
+
+    def repeat(self) -> str:
+        """Inject the drill's last fault once more, journalled anew; its title.
+
+        Raises:
+            FaultError: it cannot be injected into the stack as it is now.
         """
 
     def steps(self, action: str) -> list[str]:

@@ -42,12 +42,16 @@ def rules(data: Any, kinds: Kinds) -> Iterator[tuple[Place, str]]:
 
 def _main_rules(data: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     quiet, inject = _given(data, "quiet"), _given(data, "inject")
-    if quiet and inject:
-        yield ("quiet",), 'a drill has either "inject" or "quiet", not both'
+    noisy = {n: _dict(fault).get("expect") == "no_page" for n, fault in enumerate(_sequence(data.get("inject")))}
+    if quiet and not all(noisy.values()):
+        yield ("quiet",), 'a drill has either "inject" or "quiet", not both (noise of a quiet one: "expect: no_page")'
     elif quiet:
         for key, why in _QUIET_HAS_NO.items():
             if _given(data, key):
-                yield (key,), f'a quiet drill has no "{key}": nothing is injected, so {why}'
+                yield (key,), f'a quiet drill has no "{key}": nothing breaks, so {why}'
+    elif any(noisy.values()):
+        first = next(n for n, noise in noisy.items() if noise)
+        yield ("inject", first, "expect"), '"expect: no_page" is for the noise of a quiet drill; give it "quiet"'
     elif not inject:
         place: Place = ("inject",) if "inject" in data else ()
         yield place, 'a drill needs "inject" (at least one fault), or "quiet" when nothing is to break'

@@ -135,7 +135,7 @@ class Waiver(Model):
 
 
 class Quiet(Model):
-    """Nothing is injected, and nobody may be paged."""
+    """Nothing breaks, and nobody may be paged."""
 
     for_: Duration = Field(alias="for")
     """How long to watch."""
@@ -192,6 +192,8 @@ class Scenario(Model):
     """Targets that may be looser than the policy's, and why."""
     load: LoadSpec | None = None
     """The users of the stack."""
+    profiles: tuple[_Slug, ...] = ()
+    """Profiles of the stack's Compose files that this drill needs, such as `replica`; others run without them."""
     steady_state: SteadyState
     """What normal looks like."""
     blast_radius: BlastRadius = BlastRadius()
@@ -199,7 +201,7 @@ class Scenario(Model):
     inject: tuple[Fault, ...] = ()
     """The faults."""
     quiet: Quiet | None = None
-    """Instead of `inject`: nothing breaks, and nobody may be paged."""
+    """Nothing breaks, and nobody may be paged; `inject` then has harmless noise at the most (`expect: no_page`)."""
     effect: tuple[Probe, ...] = ()
     """What users feel of the fault: false in steady state, and must become true."""
     detect: tuple[AlertDetector, ...] = ()

@@ -67,7 +67,7 @@ def read_drills(folder: Path) -> list[Scheduled]:
         except DrillFileError as error:
             print(error, file=sys.stderr)
         else:
-            found.append(Scheduled(scenario.drill, frozenset(scenario.tags), str(file), bool(scenario.inject)))
+            found.append(Scheduled(scenario.drill, frozenset(scenario.tags), str(file), scenario.quiet is None))
     return found
 
 

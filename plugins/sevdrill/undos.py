@@ -42,6 +42,8 @@ class DrillUndos:
     """The port `Undos` of one run."""
 
     settle: Callable[[Active], None]
+    repeat: Callable[[], str]
+    """Inject the drill's last fault once more; its title."""
     active: list[Active] = field(default_factory=list)
 
     def faults(self) -> list[str]:

@@ -20,6 +20,7 @@ from sevdrill.clock import SystemClock
 from sevdrill.healing import heal_all
 from sevdrill.stacks.compose import ComposeStack
 from sevdrill.stacks.embedded.stack import EmbeddedStack
+from sevdrill.surges import Surge
 
 # Forked from a process that has imported all they need, and nothing else: an import costs more than what is proved.
 FORKS = multiprocessing.get_context("forkserver")
@@ -36,9 +37,16 @@ MOMENTS = (*BEFORE[:2], "in flight", "mid-injection", "after", "respond", "undo"
 
 def look_at(stack: dict[str, Any], kind: str) -> dict[str, Any]:
     """What a stack itself, given by its descriptor, shows of what a kind's example hits."""
+    if kind == "load.spike":
+        return {"users asked for": Surge(crowd_folder(stack)).asked()}
     if stack["kind"] == "embedded":
         return crash_embedded.look(stack, kind)
     return crash_stack.look(stack["project"], kind)
+
+
+def crowd_folder(stack: dict[str, Any]) -> Path:
+    """Where the load generator of a runner on this stack is asked for more users."""
+    return Path(stack["state_dir"] if stack["kind"] == "embedded" else Path(stack["file"]).parent)
 
 
 def write(file: Path, shown: object) -> None:

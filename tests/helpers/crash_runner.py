@@ -13,11 +13,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from crash_matrix import look_at, write
+from crash_matrix import crowd_folder, look_at, write
 from crash_stack import EXAMPLES
 
 from sevdrill.actions import RevertingAction
@@ -27,11 +28,12 @@ from sevdrill.faults import Fault, State
 from sevdrill.healing import heal_all, start_watchdog
 from sevdrill.journal import Journal, JournalFile
 from sevdrill.plan import make_plan
-from sevdrill.ports import Lifecycle, Messages, Ports
+from sevdrill.ports import Lifecycle, Load, Messages, Ports
 from sevdrill.scenario import Kinds, scenario_model
 from sevdrill.severity import load_policy
 from sevdrill.shield import Shield
 from sevdrill.stacks.choice import attach
+from sevdrill.surges import EVERY, Surge, follow
 from sevdrill.timeline import FaultLine, Line, RunLine, StepLine, TimelineWriter
 
 
@@ -95,6 +97,25 @@ class Announcer:
         self._said()
 
 
+class Crowd:
+    """Of the port `Load`, the users that are asked for; a thread brings them, and they go with this process."""
+
+    users = 3
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self._there = folder, self.users
+        self._look = follow(Surge(folder), self.users, lambda: self._there, self._change)
+        threading.Thread(target=self._go_on, daemon=True).start()
+
+    def _change(self, users: int) -> None:
+        self._there = users
+
+    def _go_on(self) -> None:
+        while True:
+            self._look()
+            time.sleep(EVERY)
+
+
 class Runner:
     """One run of one kind."""
 
@@ -118,6 +139,8 @@ class Runner:
             what for what in (*scenario.inject, *scenario.respond) if self.kind in (what.title, *_names(what))
         )
         ports = stack.ports().with_({Messages: Announcer(lambda: self._at("respond"))})
+        if self.kind == "load.spike":
+            ports = ports.with_({Load: Crowd(crowd_folder(self.descriptor))})
         writer = TimelineWriter(self.folder / "run" / "timeline.jsonl", self.clock, listener=self._listen)
         writer.write(
             RunLine(drill="x", severity="SEV-4", policy="sop-001", stack="x", wall="", scenario=scenario.dump())
@@ -238,6 +261,8 @@ class Runner:
             kind.undo = self._watched(undo)  # type: ignore[method-assign]
 
     def _meddle(self) -> None:
+        if "service" not in EXAMPLES[self.kind].settings:
+            return
         if self.descriptor["kind"] == "embedded":
             lifecycle, service = self._stack.ports()[Lifecycle], EXAMPLES[self.kind].settings["service"]
             names = [replica.name for replica in lifecycle.replicas(service)]

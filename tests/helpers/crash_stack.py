@@ -69,11 +69,17 @@ EXAMPLES: dict[str, Example] = {
     "change.migration": Example({"service": "migration", "migration": "two"}, sees=(*ASK, COLUMNS)),
     "database.lock": Example({"service": "lock", "table": "orders"}, sees=SESSIONS),
     "change.setting": Example({"service": "setting", "setting": "flag.search", "value": "off"}),
+    "database.corrupt-rows": Example(
+        {"service": "corrupt", "table": "orders", "column": "total"},
+        sees=(*ASK, "select tgname from pg_trigger union select 'wrong' from orders where total < 0"),
+    ),
+    "load.spike": Example({"times": 10}),
     # A service that says that it leaks, and a database that has no session of it: the undo looks at both.
     "database.connections-exhausted": Example({"service": "pool", "database": "pool-db"}),
     "circuit-break": Example({"service": "circuit-break", "dependency": "provider"}),
     "switch-key": Example({"service": "switch-key", "provider": "provider"}),
     "throttle": Example({"service": "throttle", "requests": "chat", "rate": "3/s"}),
+    "cache": Example({"service": "cache", "answers": "pages", "keep": "1h"}),
     "flag": Example({"service": "flag", "flag": "search"}),
     "maintenance": Example({"service": "maintenance", "part": "payments"}),
     "pause-queue": Example({"service": "pause-queue", "queue": "mail"}),
@@ -82,19 +88,21 @@ EXAMPLES: dict[str, Example] = {
     "route-away": Example({"service": "route-away", "replicas": ["app-2"]}),
     "block": Example({"service": "block", "addresses": ["10.1.2.3"]}),
     "revoke-session": Example({"service": "revoke-session", "sessions": ["support-7"]}),
+    "fence": Example({"service": "fence"}),
     "scale": Example({"service": "scale", "replicas": 2}),
 }
 
-PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close", "timeout", "down")
+PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close", "timeout", "down", "fence")
 """Services behind a proxy."""
 ALONE = ("crash-loop", "cpu-limit", "memory-limit", "cpu-hog", "memory-hog", "scale")
 """Services of one replica that nobody talks to."""
-DATABASES = ("lock", "migration", "pool-db")
+DATABASES = ("lock", "migration", "pool-db", "corrupt")
 """Services that are a PostgreSQL: the staging system's own, with nothing but its table of orders."""
 ADMIN = (
     *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap", "flood", "stuck", "setting", "pool"),
     *("circuit-break", "switch-key", "throttle", "flag", "maintenance", "pause-queue", "rotate"),
     *("route-away", "block", "revoke-session"),
+    *("circuit-break", "switch-key", "throttle", "cache", "flag", "maintenance", "pause-queue", "rotate"),
 )
 """Services with an operators' API."""
 FILES = (
@@ -114,6 +122,7 @@ VALUES = {
     "key.provider": "main",
     "throttle.chat": "off",
     "flag.search": "on",
+    "cache.pages": "0s",
     "revoked.main": "no",
     "answers.all": "ok",
     "secret.session": "as started",

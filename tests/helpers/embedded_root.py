@@ -7,7 +7,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -196,13 +196,13 @@ class EmbeddedRoot(DrillRoot):
     def stack(self) -> EmbeddedStack:
         return EmbeddedStack.named(self.project, self.folder / ".sevdrill", SystemClock())
 
-    def prepare(self) -> None:
-        """Bring the stack up, to be used by every run."""
+    def prepare(self, *profiles: str) -> None:
+        """Bring the stack up, to be used by every run, with what these profiles bring."""
         from sevdrill.stacks.embedded.stack import EmbeddedConfig
 
         files = (PROJECT / "docker-compose.drill.yml",)
         state = self.folder / ".sevdrill"
-        EmbeddedStack(EmbeddedConfig(files, self.project, state, keep=True), SystemClock()).up()
+        EmbeddedStack(EmbeddedConfig(files, self.project, state, True, profiles), SystemClock()).up()
 
     def stands(self) -> bool:
         """Whether there is a stack that a run would use."""
@@ -230,10 +230,24 @@ def restart(root: EmbeddedRoot, service: str) -> None:
 @contextmanager
 def without_rule(root: EmbeddedRoot, alert: str) -> Iterator[None]:
     """The rule is there, but its alert has another name: the one that the drill waits for never fires."""
+    with _rules(root, lambda before: before.replace(f"alert: {alert}\n", "alert: Renamed\n")):
+        yield
+
+
+@contextmanager
+def with_rule(root: EmbeddedRoot, alert: str, expr: str) -> Iterator[None]:
+    """One rule more, whose alert pages."""
+    rule = f"- name: more\n    rules: [{{alert: {alert}, expr: '{expr}', labels: {{severity: page}}}}]"
+    with _rules(root, lambda before: f"{before}\n  {rule}\n"):
+        yield
+
+
+@contextmanager
+def _rules(root: EmbeddedRoot, change: Callable[[str], str]) -> Iterator[None]:
     rules = root.data() / "own" / "prometheus-1" / "rules.yml"
     before = rules.read_text(encoding="utf-8")
-    assert f"alert: {alert}\n" in before
-    rules.write_text(before.replace(f"alert: {alert}\n", "alert: Renamed\n"), encoding="utf-8")
+    assert change(before) != before
+    rules.write_text(change(before), encoding="utf-8")
     restart(root, "prometheus")
     try:
         yield

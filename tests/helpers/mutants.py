@@ -107,7 +107,7 @@ class Recorded:
                 return line.model_copy(update={"event": "without-effect"}) if on else line
 
             yield f"fault {index} ({fault.title}) is never seen on the stack", self.changed(unseen)
-        if not self.scenario.inject:
+        if not self.scenario.inject or self.scenario.quiet is not None:
             return
         if not self.scenario.steady_state.throughout:
             steady = self.since(set(steady_series(self.scenario)), ok=True)
@@ -267,10 +267,12 @@ class Recorded:
         def change(line: Line) -> Line | None:
             if not isinstance(line, Sample) or not line.series.startswith("steady:") or line.end < self.start:
                 return line
-            value: dict[str, Any] = {} if line.value is None else {"value": rate}
+            update: dict[str, Any] = {"ok": line.ok and rate == 0}
+            if line.value is not None:
+                update["value"] = rate
             if line.users is not None:
-                value["users"] = line.users.model_copy(update={"failures": round(rate * line.users.requests)})
-            return line.model_copy(update={"ok": line.ok and rate == 0, **value})
+                update["users"] = line.users.model_copy(update={"failures": round(rate * line.users.requests)})
+            return line.model_copy(update=update)
 
         return change
 

@@ -124,7 +124,7 @@ def _delivered_otherwise(ports: Ports, check: Check) -> None:
 
 def _ledger(ports: Ports, check: Check) -> tuple[str, list[str], str]:
     name: str = check.ledger  # type: ignore[attr-defined]
-    settings = SESSION[0].stack.settings.ledgers[name]
+    settings = SESSION[0].stack.settings.ledgers[getattr(check, "rows", "") or name]
     key = min(ports[Load].ledger(name).acknowledged)
     return settings.service, list(settings.read), key
 

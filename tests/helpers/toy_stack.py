@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from sevdrill.errors import StackError
 from sevdrill.ports import (
@@ -121,6 +122,9 @@ class ToyStack:
 
 class Users:
     """The port `Load` of a toy stack."""
+
+    users = 1
+    folder = Path()
 
     def __init__(self, stack: ToyStack) -> None:
         self._stack = stack

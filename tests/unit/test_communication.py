@@ -8,9 +8,10 @@ import pytest
 from made_up import DATABASE_DOWN, incident, scenario, timeline
 
 from sevdrill.checks import Result
+from sevdrill.checks.communication import Announced
 from sevdrill.judge import judge
 from sevdrill.severity import load_policy
-from sevdrill.timeline import Line, MessageLine
+from sevdrill.timeline import Line, MessageLine, Mode, RunLine, Timeline
 
 INJECTED = 10.0
 EVERYBODY = ("incident-commander", "status-page", "stakeholders")
@@ -43,6 +44,32 @@ def test_everybody_whom_the_sop_names_must_be_told() -> None:
     assert found("playbook", check, *told(-5, *EVERYBODY))[0] is Result.BROKEN
     changes: dict[str, Any] = {"severity": "SEV-4", "targets": {}}
     assert found("sop-001", check, **changes) == (Result.HOLDS, "SOP-001 names nobody for SEV-4")
+
+
+@pytest.mark.parametrize(
+    ("told_", "why"),
+    [
+        ([(1, "identified", "vendor"), (2, "identified", "team"), (3, "resolved", "team")], ""),
+        # What more is said is no harm.
+        ([(1, "identified", "team"), (2, "monitoring", "team"), (3, "resolved", "team")], ""),
+        ([(1, "identified", "team")], "left out, or not in its place: team was not told resolved"),
+        ([(1, "identified", "vendor"), (3, "resolved", "team")], "left out, or not in its place: team was not told id"),
+        ([(1, "resolved", "team"), (3, "identified", "team")], "left out, or not in its place: team was not told res"),
+        ([], "nobody told team"),
+    ],
+)
+def test_all_that_the_runbook_says_is_said_in_its_order(told_: list[tuple[float, str, str]], why: str) -> None:
+    check = {"check": "announced", "to": ["team"], "said": ["identified", "resolved"]}
+    result, found_ = found("sop-001", check, *told_)
+    assert result is (Result.BROKEN if why else Result.HOLDS), found_
+    assert found_.startswith(why)
+
+
+@pytest.mark.parametrize("mode", ["live", "observe"])
+def test_people_choose_their_own_words(mode: Mode) -> None:
+    check = Announced(check="announced", to=("team",), said=("resolved",))
+    first = RunLine(drill="x", severity="SEV-1", policy="sop-001", stack="x", wall="x", mode=mode, scenario={})
+    assert check.judge_by({}, Timeline([first]), load_policy("sop-001")).result is Result.HOLDS
 
 
 def test_the_first_message_is_due_by_the_sop_or_by_the_drill() -> None:

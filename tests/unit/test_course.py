@@ -35,6 +35,15 @@ def test_a_checklist_is_done_in_its_order(steps: list[list[Line]], result: Resul
     assert finding.result is result, finding.why
 
 
+def test_of_two_steps_of_a_kind_each_is_known_by_its_title() -> None:
+    one, other = done("http"), done("http")
+    lines = [line.model_copy(update={"title": f"ask {n}"}) for n, line in enumerate((*one, *other))]
+    check = Checklist(check="checklist", done=("ask 0", "ask 1"))
+    assert check.judge({}, Timeline([FIRST, *lines])).result is Result.HOLDS
+    assert check.judge({}, Timeline([FIRST, lines[1]])).result is Result.BROKEN
+    assert check.judge({}, Timeline([FIRST, *reversed(lines)])).result is Result.BROKEN
+
+
 @pytest.mark.parametrize(
     ("looks", "began", "result"),
     [

@@ -160,6 +160,19 @@ def test_a_one_way_migration_cannot_be_taken_back() -> None:
         MigrateDown(action="migrate-down", service="db").prepare(database.ports())
 
 
+def test_after_a_one_way_migration_only_a_drill_puts_its_stack_back() -> None:
+    database = MadeUp()
+    database.files["one_way"] = Migration("one_way", "up", "", staging="drop it")
+    fault = ChangeMigration(fault="change.migration", service="db", migration="one_way")
+    record = fault.prepare(database.ports())
+    assert record["down"] == "drop it"
+    fault.inject(database.ports(), record)
+    with pytest.raises(ActionError, match="one-way"):
+        MigrateDown(action="migrate-down", service="db").prepare(database.ports())
+    fault.undo(database.ports(), record)
+    assert fault.state(database.ports(), record) is State.OFF
+
+
 class Psql:
     """A service that says what it was asked, and answers with what it is told to."""
 
@@ -206,6 +219,8 @@ def test_migrations_are_found_in_the_service_that_brings_them() -> None:
     assert files.asked[1] == ["app", "cat", "m/a.up.sql"]
     one_way: Any = Psql(said("b.up.sql\n"), said("up"))
     assert SqlMigrations(one_way, lambda *_: [], where).known("db", "b").down == ""
+    staging: Any = Psql(said("b.staging.sql\nb.up.sql\n"), said("up"), said("back"))
+    assert SqlMigrations(staging, lambda *_: [], where).known("db", "b") == Migration("b", "up", "", staging="back")
     with pytest.raises(StackError, match=r'no migration "c" \(it has: b\)'):
         SqlMigrations(Psql(said("b.up.sql\n")), lambda *_: [], where).known("db", "c")
     with pytest.raises(StackError, match="names no migrations of web"):

@@ -462,7 +462,10 @@ CASES: list[tuple[str, list[str]]] = [
         edited("quiet: {for: 60s}\n", "", Q),
         ['1:1: a drill needs "inject" (at least one fault), or "quiet" when nothing is to break'],
     ),
-    (D + "quiet: {for: 1m}\n", ['40:1: a drill has either "inject" or "quiet", not both']),
+    (
+        D + "quiet: {for: 1m}\n",
+        ['40:1: a drill has either "inject" or "quiet", not both (noise of a quiet one: "expect: no_page")'],
+    ),
     (
         edited("detect:\n  - {alert: DatabaseDown, labels: {severity: page}}\n", ""),
         ['21:1: "inject" needs "detect": say which alert must fire'],

@@ -89,6 +89,17 @@ def test_no_mutant_of_it_passes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_no_message_can_be_left_out_of_its_runbook(name: str) -> None:
+    run = recorded(name)
+    idle = [
+        what
+        for what, without, lines in run.unsaid()
+        if judge(Timeline(lines), without, POLICY).outcome is not Outcome.FAILED
+    ]
+    assert idle == [], "give the drill a check `announced` that names what is said"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_each_of_its_checks_can_break(name: str) -> None:
     run = recorded(name)
     for index, check in enumerate(run.checks):

@@ -140,11 +140,44 @@ def test_close_heals_and_reverts_and_nothing_is_undone_twice(tmp_path: Path) -> 
     assert switches.history == ["open", "closed"]
 
 
+def test_nobody_is_told_that_it_is_over_when_it_never_was(tmp_path: Path) -> None:
+    stack, switches = ToyStack(), Switches()
+    close = [{"action": "revert", "step": "circuit-break"}, {"action": "announce", "status": "resolved"}]
+    run = Run(tmp_path, stack, switches, respond=[BREAK], close=close, limit="1s")
+    verdict = run.run()
+    assert verdict.outcome is Outcome.FAILED
+    assert "announce resolved" not in stack.calls
+    assert any("announce resolved" in why and "not said: the steady state never" in why for why in verdict.reasons)
+    # What was switched is put back all the same.
+    closed = [line for line in run.timeline.of(StepLine) if line.part == "close" and line.event == "ended"]
+    assert [line.ok for line in closed] == [True, False]
+    assert switches.history == ["open", "closed"]
+
+
 def test_heal_cures_a_fault_that_is_still_on(tmp_path: Path) -> None:
     stack = ToyStack()
     run = Run(tmp_path, stack, Switches(), respond=[{"action": "heal"}])
     assert run.run().outcome is Outcome.PASSED
     assert stack.up
+
+
+def test_what_comes_once_more_is_owed_anew(tmp_path: Path) -> None:
+    stack = ToyStack()
+    again = [*DRILL["respond"], {"action": "repeat"}]
+    run = Run(tmp_path, stack, Switches(), respond=again, limit="1s")
+    # Nobody answers it: it is broken once more, and undone once more.
+    assert run.run().outcome is Outcome.FAILED
+    injected = [line.index for line in run.timeline.of(FaultLine) if line.event == "injected"]
+    assert injected == [0, 2]
+    assert run.undone() == ["container.kill", "container.kill", "circuit-break"]
+    assert stack.up
+    assert run.debts() == set()
+
+
+def test_what_comes_once_more_and_is_answered_is_no_failure(tmp_path: Path) -> None:
+    again = [*DRILL["respond"], {"action": "repeat"}, DRILL["respond"][1]]
+    verdict = Run(tmp_path, ToyStack(), Switches(), respond=again).run()
+    assert verdict.outcome is Outcome.PASSED, verdict.reasons
 
 
 def test_what_was_never_switched_cannot_be_reverted(tmp_path: Path) -> None:

@@ -134,6 +134,8 @@ def test_a_kind_without_a_name_is_refused() -> None:
     assert str(error.value) == f'{__name__}.Nameless must say its name: fault: Literal["its.name"]'
 
 
+NOT_BOTH = 'a drill has either "inject" or "quiet", not both (noise of a quiet one: "expect: no_page")'
+NOISE = {"fault": "container.kill", "service": "db", "expect": "no_page"}
 QUIET = minimal(inject=..., detect=..., quiet={"for": "60s"})
 LOAD = {"locustfile": "x.py", "users": 1, "ledger": "orders"}
 LOAD_PROBE = {"probe": "load", "error_rate": {"below": "1%"}}
@@ -147,7 +149,13 @@ LOAD_PROBE = {"probe": "load", "error_rate": {"below": "1%"}}
         ({**QUIET, "verify": [{"check": "not_paged"}]}, []),
         (
             {**minimal(), "quiet": {"for": "1m"}},
-            [(("quiet",), 'a drill has either "inject" or "quiet", not both')],
+            [(("quiet",), NOT_BOTH)],
+        ),
+        ({**QUIET, "inject": [NOISE]}, []),
+        ({**QUIET, "inject": [NOISE, *minimal()["inject"]]}, [(("quiet",), NOT_BOTH)]),
+        (
+            minimal(inject=[*minimal()["inject"], NOISE]),
+            [(("inject", 1, "expect"), '"expect: no_page" is for the noise of a quiet drill; give it "quiet"')],
         ),
         (
             minimal(inject=..., detect=...),
@@ -165,11 +173,11 @@ LOAD_PROBE = {"probe": "load", "error_rate": {"below": "1%"}}
             [
                 (
                     ("respond",),
-                    'a quiet drill has no "respond": nothing is injected, so there is nothing to respond to',
+                    'a quiet drill has no "respond": nothing breaks, so there is nothing to respond to',
                 ),
                 (
                     ("targets",),
-                    'a quiet drill has no "targets": nothing is injected, so there is nothing to count from',
+                    'a quiet drill has no "targets": nothing breaks, so there is nothing to count from',
                 ),
             ],
         ),

@@ -9,10 +9,16 @@ import pytest
 from sevdrill.checks import Result
 from sevdrill.checks.triage import DecisionMatchesRules, SeverityMatchesImpact
 from sevdrill.severity import load_policy
-from sevdrill.timeline import FaultLine, MarkLine, RunLine, Sample, StepLine, Timeline
+from sevdrill.timeline import FaultLine, MarkLine, RunLine, Sample, StepLine, Timeline, Users
 
 REMEDY = DecisionMatchesRules(check="decision_matches_rules", service="app", switches={"/estimates": "estimates"})
 SEVERITY = SeverityMatchesImpact(check="severity_matches_impact", features={"/estimates": "minor", "/orders": "core"})
+
+
+def seen(rate: float, start: float) -> Sample:
+    """What the users saw in the second after ``start``."""
+    users = Users(requests=1000, failures=round(1000 * rate), p95=0.005)
+    return Sample(series="steady:1:load", start=start, end=start + 1, ok=False, value=rate, users=users, why="made up")
 
 
 def run(
@@ -22,10 +28,10 @@ def run(
     drill: dict[str, Any] = {"inject": [{"fault": "x", "for": None}]}
     wall = "2026-01-01T00:00:00+00:00"
     first = RunLine(drill="x", severity=severity, policy="sop-001", stack="x", wall=wall, scenario=drill)
-    why = "8.0% of 100 requests failed, p95 5 ms"
-    samples = [Sample(series="steady:1:load", start=1, end=2, ok=False, value=0.9, why=why)]
+    samples = [seen(0.9, 1)]
     if rate is not None:
-        samples += [Sample(series="steady:1:load", start=5, end=6, ok=False, value=rate, why=why)]
+        # What a probe of times has in `value` is no rate.
+        samples += [seen(rate, 5), seen(0.0, 5).model_copy(update={"series": "steady:2:times", "value": 3.0})]
         samples += [Sample(series="steady:0:health", start=5, end=6, ok=healthy, value=0.99, why="answered")]
     steps = [
         StepLine(part="respond", index=n, action=action, title=action, event="ended", ok=True)
@@ -70,6 +76,29 @@ def test_the_remedy_follows_from_the_figures(
     policy: str, rate: float, data: Any, did: list[str], result: Result
 ) -> None:
     finding = REMEDY.judge_by(data, run(rate, *did, deployed=data["deployed"]), load_policy(policy))
+    assert finding.result is result, finding.why
+
+
+@pytest.mark.parametrize(
+    ("way_back", "came", "did", "result"),
+    [
+        (False, True, "deploy", Result.HOLDS),
+        (False, True, "rollback", Result.BROKEN),
+        (True, True, "rollback", Result.HOLDS),
+        # A migration from long ago says nothing of this release.
+        (False, False, "rollback", Result.HOLDS),
+        (False, False, "deploy", Result.BROKEN),
+    ],
+)
+def test_what_came_with_a_one_way_migration_is_fixed_forward(
+    way_back: bool, came: bool, did: str, result: Result
+) -> None:
+    timeline = run(0.08, did, deployed=True)
+    if came:
+        migrated = FaultLine(index=1, fault="change.migration", title="one_way", event="on")
+        timeline = Timeline([timeline.lines[0], migrated, *timeline.lines[1:]])
+    data = read(MANY) | {"newest": "one_way", "way_back": way_back}
+    finding = REMEDY.judge_by(data, timeline, load_policy("sop-001"))
     assert finding.result is result, finding.why
 
 

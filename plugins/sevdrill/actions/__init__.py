@@ -9,16 +9,18 @@ from sevdrill.actions.database import RefreshPool, TerminateQueries
 from sevdrill.actions.disk import FreeDisk
 from sevdrill.actions.edge import Block, RenewCertificate, RevokeSession, RouteAway
 from sevdrill.actions.evidence import ArchiveLogs
+from sevdrill.actions.failover import Failover, Fence
 from sevdrill.actions.lifecycle import Restart, Start
 from sevdrill.actions.migration import MigrateDown
 from sevdrill.actions.network import RestoreNetwork
 from sevdrill.actions.people import Announce, Declare, Escalate
-from sevdrill.actions.release import ConfigRollback, Rollback
+from sevdrill.actions.release import ConfigRollback, Deploy, Rollback
+from sevdrill.actions.restoring import CopyState, RestoreBackup, SwapRestored
 from sevdrill.actions.reverting import RevertingAction
 from sevdrill.actions.scale import Scale
 from sevdrill.actions.secrets import RotateSecret
-from sevdrill.actions.settings import CircuitBreak, Flag, Maintenance, PauseQueue, SwitchKey, Throttle
-from sevdrill.actions.undoing import Heal, Revert
+from sevdrill.actions.settings import Cache, CircuitBreak, Flag, Maintenance, PauseQueue, SwitchKey, Throttle
+from sevdrill.actions.undoing import Heal, Repeat, Revert
 
 __all__ = ["ACTIONS", "Action", "RevertingAction"]
 
@@ -29,12 +31,14 @@ ACTIONS: tuple[type[Action], ...] = (
     Start,
     Restart,
     Rollback,
+    Deploy,
     ConfigRollback,
     RestoreNetwork,
     Scale,
     CircuitBreak,
     SwitchKey,
     Throttle,
+    Cache,
     Flag,
     Maintenance,
     PauseQueue,
@@ -53,6 +57,12 @@ ACTIONS: tuple[type[Action], ...] = (
     WaitFor,
     RefreshPool,
     MigrateDown,
+    Fence,
+    Failover,
+    CopyState,
+    RestoreBackup,
+    SwapRestored,
+    Repeat,
     Heal,
     Revert,
 )

@@ -14,38 +14,20 @@ from sevdrill.model import Record
 from sevdrill.ports import Endpoints, Environment, Lifecycle, Ports, Reading, Release
 from sevdrill.probes.web import fetch
 
-__all__ = ["ConfigRollback", "Rollback"]
+__all__ = ["ConfigRollback", "Deploy", "Rollback"]
 
 
-class Rollback(Action):
-    """Deploy the release that ran before the present one; done when every replica answers with the old version."""
-
+class _ReleaseAction(Action):
     needs: ClassVar[tuple[type, ...]] = (Release, Endpoints, Lifecycle)
-    marks: ClassVar[str] = "rolled_back"
 
-    action: Literal["rollback"]
     service: str
-    """The service to roll back."""
+    """The service that gets the release."""
     answers: str = Field(pattern=r"^http://[^/:]+:\d+/")
     """Where a replica tells its version, such as `http://app:3000/version`; each is asked, past any proxy."""
 
     @property
-    def title(self) -> str:
-        return f"rollback {self.service}"
-
-    @property
     def services(self) -> tuple[str, ...]:
         return (self.service,)
-
-    def prepare(self, ports: Ports) -> Record:
-        history = ports[Release].history(self.service)
-        before = next((release for release in reversed(history) if release != history[-1]), None)
-        if before is None:
-            raise ActionError(
-                f"{self.title}: the deploy history of {self.service} ({', '.join(history) or 'empty'}) "
-                "names no earlier release to go back to"
-            )
-        return {"release": before}
 
     def run(self, ports: Ports, record: Record) -> None:
         ports[Release].deploy(self.service, record["release"])
@@ -69,6 +51,53 @@ class Rollback(Action):
             if status != 200 or not re.search(rf"(?<![\w.+-]){re.escape(release)}(?![\w.+-])", body):
                 return Reading(ok=False, why=f"{replica} answered {status} {body[:80].strip()!r}, not {release}")
         return Reading(ok=True, why=f"{release} answers on {len(addresses)} of {len(addresses)} replicas")
+
+
+class Deploy(_ReleaseAction):
+    """Deploy a release, such as the one with the fix; done when every replica answers with its version.
+
+    It stays until the fault `change.deploy`, which it answers, is undone: that brings back the release from before.
+    """
+
+    action: Literal["deploy"]
+    release: str = Field(min_length=1)
+    """Name of the release, as the stack's `x-sevdrill: {releases: ...}` lists it."""
+
+    @property
+    def title(self) -> str:
+        return f"deploy {self.release} to {self.service}"
+
+    def prepare(self, ports: Ports) -> Record:
+        known = ports[Release].releases(self.service)
+        if self.release not in known:
+            raise ActionError(f"{self.title}: there is no such release (there are: {', '.join(sorted(known))})")
+        if set(ports[Release].deployed(self.service).values()) == {self.release}:
+            raise ActionError(f"{self.title}: every replica runs it already, so nothing would be changed")
+        return {"release": self.release}
+
+
+class Rollback(_ReleaseAction):
+    """Deploy the release that ran before the present one; done when every replica answers with the old version."""
+
+    marks: ClassVar[str] = "rolled_back"
+
+    action: Literal["rollback"]
+    service: str
+    """The service to roll back."""
+
+    @property
+    def title(self) -> str:
+        return f"rollback {self.service}"
+
+    def prepare(self, ports: Ports) -> Record:
+        history = ports[Release].history(self.service)
+        before = next((release for release in reversed(history) if release != history[-1]), None)
+        if before is None:
+            raise ActionError(
+                f"{self.title}: the deploy history of {self.service} ({', '.join(history) or 'empty'}) "
+                "names no earlier release to go back to"
+            )
+        return {"release": before}
 
 
 class ConfigRollback(Action):

@@ -9,8 +9,9 @@ from pydantic import Field
 from sevdrill.actions.reverting import SwitchedAction
 from sevdrill.faults.setting import Setting
 from sevdrill.ports import Admin
+from sevdrill.units import Duration
 
-__all__ = ["CircuitBreak", "Flag", "Maintenance", "PauseQueue", "SwitchKey", "Throttle"]
+__all__ = ["Cache", "CircuitBreak", "Flag", "Maintenance", "PauseQueue", "SwitchKey", "Throttle"]
 
 
 class _SettingAction(SwitchedAction):
@@ -75,6 +76,24 @@ class Throttle(_SettingAction):
     @property
     def _switch(self) -> Setting:
         return Setting(self.service, f"throttle.{self.requests}", self.rate)
+
+
+class Cache(_SettingAction):
+    """Keep answers of a kind for longer, instead of making each anew."""
+
+    action: Literal["cache"]
+    answers: str = Field(min_length=1)
+    """The kind of answers, such as `catalogue`; the service has a setting `cache.ANSWERS`."""
+    keep: Duration
+    """How long each is kept, in whole seconds."""
+
+    @property
+    def title(self) -> str:
+        return f"keep {self.answers} of {self.service} for {self.keep}"
+
+    @property
+    def _switch(self) -> Setting:
+        return Setting(self.service, f"cache.{self.answers}", f"{round(self.keep)}s")
 
 
 class Flag(_SettingAction):

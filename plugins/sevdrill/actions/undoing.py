@@ -1,4 +1,4 @@
-"""Steps that put back: what the world outside broke, and what an earlier step switched."""
+"""Steps about what is owed: the world outside breaks again or is well again, and what a step switched is put back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sevdrill.errors import ActionError
 from sevdrill.model import Record
 from sevdrill.ports import Ports, Reading, Undos
 
-__all__ = ["Heal", "Revert"]
+__all__ = ["Heal", "Repeat", "Revert"]
 
 
 class Heal(Action):
@@ -35,6 +35,29 @@ class Heal(Action):
     def proof(self, ports: Ports, record: Record) -> Reading:
         still = ports[Undos].faults()
         return Reading(ok=not still, why=f"still on: {', '.join(still)}" if still else "every fault is off")
+
+
+class Repeat(Action):
+    """The drill's last fault comes once more: the proof that a remedy lasts. It is undone at the end like the first.
+
+    What answers it may be quicker than any look, so what it did is for the next step to see.
+    """
+
+    needs: ClassVar[tuple[type, ...]] = (Undos,)
+    outside: ClassVar[bool] = True
+    in_flight: ClassVar[float] = 0.0
+
+    action: Literal["repeat"]
+
+    @property
+    def title(self) -> str:
+        return "the last fault comes once more"
+
+    def run(self, ports: Ports, record: Record) -> None:
+        record["fault"] = ports[Undos].repeat()
+
+    def proof(self, ports: Ports, record: Record) -> Reading:
+        return Reading(ok=True, why=f"{record['fault']}: injected once more")
 
 
 class Revert(Action):

@@ -55,16 +55,21 @@ class Announced(_Communication):
     """Who must be told; left out: everybody whom the policy names under `tell`."""
     status: Status | None = None
     """What they must be told; left out: anything."""
+    said: tuple[Status | Literal["declared"], ...] = ()
+    """All that the runbook tells each of them, in this order; `declared` is said to the `team`. In mode `live` people
+    choose their own words, and in `observe` nobody says any: then nothing is asked."""
     by: Duration | None = None
     """How soon after the injection; left out: the policy's `announce`, where it has one."""
 
     @property
     def title(self) -> str:
-        what = f" ({self.status})" if self.status else ""
+        what = f" ({self.status or ', '.join(self.said)})" if self.status or self.said else ""
         return f"told{what}: {', '.join(self.to) or 'everybody whom the SOP names'}"
 
     def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding:
-        severity = timeline.run.severity
+        severity, mode = timeline.run.severity, timeline.run.mode
+        if self.said and mode != "auto":
+            return Finding(Result.HOLDS, f"what is said in mode {mode} is up to people, and not to the runbook")
         wanted = self.to or tuple(tell.who for tell in policy.level(severity).tell)
         limit = self.by if self.by is not None else _limit(timeline, policy, "announce")
         since, first = _injected(timeline), dict[str, float]()
@@ -77,9 +82,20 @@ class Announced(_Communication):
         late = [f"{who} after {first[who]:.1f} s" for who in wanted if limit is not None and first[who] > limit]
         if late:
             return Finding(Result.BROKEN, f"told too late (limit {limit}): {'; '.join(late)}")
+        unsaid = [f"{who} was not told {status}" for who in wanted for status in self._unsaid(timeline, who)]
+        if unsaid:
+            return Finding(Result.BROKEN, f"left out, or not in its place: {'; '.join(unsaid)}")
         if not wanted:
             return Finding(Result.HOLDS, f"{policy.cite} names nobody for {severity}")
         return Finding(Result.HOLDS, "; ".join(f"{who} after {first[who]:.1f} s" for who in wanted))
+
+    def _unsaid(self, timeline: Timeline, who: str) -> tuple[str, ...]:
+        """What is left of ``said`` once all that somebody was told is taken off, in its order."""
+        left = list(self.said)
+        for message in _messages(timeline):
+            if left and message.to == who and message.status == left[0]:
+                left.pop(0)
+        return tuple(left[:1])
 
 
 class UpdateCadence(_Communication):

@@ -23,7 +23,8 @@ class Checklist(Check):
 
     check: Literal["checklist"]
     done: tuple[str, ...] = Field(min_length=1)
-    """Kinds of steps in their order, such as `rollback`; for a message also who was told, such as `announce vendor`."""
+    """Steps in their order, each by its kind, such as `rollback`, or by its title, as some have it in `why`; for a
+    message also who was told, such as `announce vendor`."""
 
     @property
     def title(self) -> str:
@@ -33,22 +34,21 @@ class Checklist(Check):
         return {}
 
     def judge(self, data: Record, timeline: Timeline) -> Finding:
-        did: list[str] = []
+        did: list[tuple[str, str]] = []
         told = ""
         for line in timeline.lines:
             if isinstance(line, MessageLine):
                 told = line.to
             elif isinstance(line, StepLine) and line.event == "ended" and line.ok and line.part != "investigate":
-                did.append(f"{line.action} {told}" if line.is_message else line.action)
+                did.append((f"{line.action} {told}" if line.is_message else line.action, line.title))
         left = list(self.done)
-        for step in did:
-            if left and left[0] in (step, step.partition(" ")[0]):
+        for step, title in did:
+            if left and left[0] in (step, step.partition(" ")[0], title):
                 left.pop(0)
+        done = ", ".join(title if title in self.done else step for step, title in did) or "nothing"
         if left:
-            return Finding(
-                Result.BROKEN, f"not done, or not in its place: {left[0]}; done: {', '.join(did) or 'nothing'}"
-            )
-        return Finding(Result.HOLDS, f"done: {', '.join(did)}")
+            return Finding(Result.BROKEN, f"not done, or not in its place: {left[0]}; done: {done}")
+        return Finding(Result.HOLDS, f"done: {done}")
 
 
 class StayedGood(Check):

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.conditions import Remedy, What
+from sevdrill.databases import Migrations
 from sevdrill.decisions import Impact, Line, Situation, remedy, severity_from_impact
 from sevdrill.model import Record
 from sevdrill.ports import Admin, Load, Ports
@@ -36,6 +37,9 @@ ONE = 0.95
 DEPLOYS = ("change.deploy", "change.config")
 """Faults that are rolled out, and can be rolled back."""
 
+MIGRATES = "change.migration"
+"""The fault by which a schema changes."""
+
 DID: Mapping[str, Remedy] = MappingProxyType(
     {"rollback": "rollback", "config-rollback": "rollback", "flag": "flags", "deploy": "hotfix", "failover": "failover"}
 )
@@ -54,9 +58,9 @@ def _injected(timeline: Timeline) -> float:
     return next((mark.lo for mark in timeline.of(MarkLine) if mark.name == "injected"), math.inf)
 
 
-def _is_load(sample: Sample) -> bool:
-    # Its readings are the only ones that say so; see `LoadProbe.read`.
-    return "requests failed" in sample.why and sample.value is not None
+def _rate(sample: Sample) -> float:
+    """The share of the users' requests that failed; below 0 where no user was asked, or nothing ended."""
+    return sample.users.failures / sample.users.requests if sample.users and sample.users.requests else -1.0
 
 
 def _worst(timeline: Timeline) -> tuple[float, bool] | None:
@@ -66,11 +70,11 @@ def _worst(timeline: Timeline) -> tuple[float, bool] | None:
     """
     injected = _injected(timeline)
     steady = [s for s in timeline.of(Sample) if s.series.startswith("steady:") and s.end >= injected]
-    seen = [s for s in steady if _is_load(s)]
+    seen = [s for s in steady if _rate(s) >= 0]
     if not seen:
         return None
-    worst = max(seen, key=lambda s: s.value or 0.0)
-    rate, loads = worst.value or 0.0, {s.series for s in seen}
+    worst = max(seen, key=_rate)
+    rate, loads = _rate(worst), {s.series for s in steady if s.users is not None}
     looks = [s for s in steady if s.series not in loads and s.start <= worst.end <= s.end + LOOK]
     others = {s.series for s in looks}
     failed = {s.series for s in looks if s.ok is False}
@@ -85,7 +89,7 @@ class DecisionMatchesRules(_TriageCheck):
     """Rolled back, switched off by flag, or fixed forward: what was done is what the SOP's rules choose.
 
     They are given what was measured: the worst error rate, whether all failures are those of one feature with a switch,
-    and whether anything was deployed.
+    whether anything was deployed, and whether a migration that came with it has a way back.
     """
 
     needs: ClassVar[tuple[type, ...]] = (Load, Admin)
@@ -95,6 +99,8 @@ class DecisionMatchesRules(_TriageCheck):
     """The service that has the switches."""
     switches: dict[str, str] = Field(default={})
     """Features that can be switched off: the requests, as the load names them, and the flag."""
+    database: str = ""
+    """The database whose migrations say whether a rollback is safe; left out: nothing is known of that."""
 
     @property
     def title(self) -> str:
@@ -104,7 +110,19 @@ class DecisionMatchesRules(_TriageCheck):
         settings = [set(replica) for replica in ports[Admin].settings(self.service).values()]
         flags = [flag for flag in self.switches.values() if settings and all(f"flag.{flag}" in s for s in settings)]
         failures = {name: list(counts) for name, counts in ports[Load].failures().items()}
-        return {"failures": failures, "flags": sorted(flags)}
+        return {"failures": failures, "flags": sorted(flags), **self._way_back(ports)}
+
+    def _way_back(self, ports: Ports) -> Record:
+        """The newest migration that is in force, and whether it has a way back."""
+        if not self.database:
+            return {}
+        newest = ports[Migrations].applied(self.database)[-1]
+        return {"newest": newest, "way_back": bool(ports[Migrations].known(self.database, newest).down.strip())}
+
+    def _safe(self, data: Record, timeline: Timeline) -> bool | None:
+        """Whether rolling back is known to be safe: the release from before was made for the schema from before."""
+        came = any(f.fault == MIGRATES and f.event == "on" for f in timeline.of(FaultLine))
+        return bool(data["way_back"]) if came and "way_back" in data else None
 
     def measured(self, data: Record, timeline: Timeline) -> tuple[Situation, str] | None:
         """The situation as it was measured, and the figures in words; None where no failure was counted."""
@@ -119,7 +137,13 @@ class DecisionMatchesRules(_TriageCheck):
         changes = [f.title for f in timeline.of(FaultLine) if f.event == "on" and f.fault in DEPLOYS]
         facts = f"{rate:.1%} failed at worst, {most / total:.0%} of the failures are of {name}; "
         facts += ", ".join(changes) or "nothing was deployed"
-        return Situation(down=down, error_rate=rate, one_feature=one, recent_deploy=bool(changes)), facts
+        safe = self._safe(data, timeline)
+        if safe is not None:
+            facts += f", with {data['newest']}, which has {'a' if safe else 'no'} way back"
+        situation = Situation(
+            down=down, error_rate=rate, one_feature=one, recent_deploy=bool(changes), rollback_safe=safe
+        )
+        return situation, facts
 
     def judge_by(self, data: Record, timeline: Timeline, policy: Policy) -> Finding:
         found = self.measured(data, timeline)

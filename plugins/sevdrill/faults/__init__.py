@@ -5,8 +5,9 @@ from __future__ import annotations
 from sevdrill.faults.base import Fault, State
 from sevdrill.faults.change import ChangeConfig, ChangeDeploy, ChangeSetting
 from sevdrill.faults.container import ContainerCrashLoop, ContainerKill, ContainerPause, ContainerStop
-from sevdrill.faults.database import ConnectionsExhausted, DatabaseLock
+from sevdrill.faults.database import ConnectionsExhausted, DatabaseCorruptRows, DatabaseLock
 from sevdrill.faults.limits import CpuLimit, MemoryLimit
+from sevdrill.faults.load import LoadSpike
 from sevdrill.faults.migration import ChangeMigration
 from sevdrill.faults.network import (
     NetworkBandwidth,
@@ -63,6 +64,8 @@ FAULTS: tuple[type[Fault], ...] = (
     ChangeConfig,
     ChangeMigration,
     DatabaseLock,
+    DatabaseCorruptRows,
     ChangeSetting,
     ConnectionsExhausted,
+    LoadSpike,
 )

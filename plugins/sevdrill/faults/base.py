@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -33,6 +33,8 @@ class Fault(Model):
     """Seconds for which a call of ``inject`` or ``undo`` may still act on the stack after its caller was killed."""
 
     fault: str
+    expect: Literal["no_page"] | None = None
+    """`no_page`: harmless noise that nobody may be woken by, as a quiet drill makes it, and no other."""
     after: Duration = Duration(0)
     """Wait this long after the injection phase begins."""
     for_: Duration | None = Field(default=None, alias="for")

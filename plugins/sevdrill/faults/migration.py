@@ -16,7 +16,7 @@ __all__ = ["ChangeMigration"]
 
 
 class ChangeMigration(Fault):
-    """A bad migration is applied to a database while its service runs."""
+    """A migration is applied to a database while its service runs: a bad one, or one that comes with a bad release."""
 
     needs: ClassVar[tuple[type, ...]] = (Databases, Migrations)
     in_flight: ClassVar[float] = 15.0
@@ -25,7 +25,8 @@ class ChangeMigration(Fault):
     service: str
     """The database; the stack's `x-sevdrill: {migrations: ...}` says where its migrations are."""
     migration: str = Field(pattern=r"^\w+$")
-    """Name of the bad migration; it must have a way back, which is what undoes it if nobody else does."""
+    """Name of the migration. What undoes it, if nobody else does, is its way back (`NAME.down.sql`), or for a one-way
+    migration `NAME.staging.sql`, which no runbook may use."""
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -37,12 +38,16 @@ class ChangeMigration(Fault):
 
     def prepare(self, ports: Ports) -> Record:
         migration = ports[Migrations].known(self.service, self.migration)
-        if not migration.down.strip():
-            raise FaultError(f"{self.title}: there is no {self.migration}.down.sql, so it could not be undone")
+        back = migration.down.strip() or migration.staging.strip()
+        if not back:
+            raise FaultError(
+                f"{self.title}: there is no {self.migration}.down.sql, so it could not be undone; for a one-way "
+                f"migration say in {self.migration}.staging.sql how the staging stack is put back"
+            )
         if self.migration in ports[Migrations].applied(self.service):
             raise FaultError(f"{self.title}: it is in force already, so applying it breaks nothing")
         # The undo must not need the service that brings the files.
-        return {"up": migration.up, "down": migration.down, "before": ports[Migrations].schema(self.service)}
+        return {"up": migration.up, "down": back, "before": ports[Migrations].schema(self.service)}
 
     def inject(self, ports: Ports, record: Record) -> None:
         ports[Migrations].up(self.service, self._from(record))

@@ -184,6 +184,9 @@ class _Writer:
     def cause(self) -> str:
         if not self.scenario.inject:
             return "Nothing was injected: a quiet drill."
+        if self.scenario.quiet is not None:
+            noise = ", ".join(_md(fault.title) for fault in self.scenario.inject)
+            return f"Nothing broke: a quiet drill, with noise that is to wake nobody ({noise})."
         faults = "\n".join(f"- {_md(fault.title)}" for fault in self.scenario.inject)
         lines = [f"- {_md(each.source)}: {_md(each.text)}" for each in errors_in_logs(self.case, 5)]
         logs = "\n\nWhat the logs said of it:\n\n" + "\n".join(lines) if lines else ""

@@ -1,7 +1,8 @@
 """Migrations of a stack's databases: SQL files of a service, and a table that says which are in force.
 
 `x-sevdrill: {migrations: {db: {service: app, folder: migrations}}}`: the folder, in the service that brings it, has a
-`NAME.up.sql` for each migration, and a `NAME.down.sql` for each that has a way back.
+`NAME.up.sql` for each migration, and a `NAME.down.sql` for each that has a way back. One that has none may bring a
+`NAME.staging.sql`, by which a drill puts its own stack back.
 """
 
 from __future__ import annotations
@@ -58,10 +59,12 @@ class SqlMigrations:
             known = ", ".join(file.removesuffix(".up.sql") for file in files if file.endswith(".up.sql")) or "none"
             raise StackError(f'{where.folder} of {where.service} has no migration "{name}" (it has: {known})')
         up = self._read(where, ["cat", f"{where.folder}/{name}.up.sql"])
-        has_way_back = f"{name}.down.sql" in files
-        return Migration(
-            name, up, self._read(where, ["cat", f"{where.folder}/{name}.down.sql"]) if has_way_back else ""
-        )
+        back = {
+            kind: self._read(where, ["cat", f"{where.folder}/{name}.{kind}.sql"])
+            for kind in ("down", "staging")
+            if f"{name}.{kind}.sql" in files
+        }
+        return Migration(name, up, **{"down": "", **back})
 
     def applied(self, service: str) -> list[str]:
         """Names of the migrations that are in force, the newest last, as the database's own table has them."""
