@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Databases", "DbSession", "Migration", "Migrations"]
+__all__ = ["Backups", "Databases", "DbSession", "Migration", "Migrations", "Rows", "Standbys"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,70 @@ class Databases(Protocol):
 
     def longest_wait(self, service: str) -> float:
         """Seconds that the session which waits longest for a lock has waited so far; 0 when none waits."""
+
+
+class Rows(Protocol):
+    """Let rows of the database that a service is go wrong, and put them right."""
+
+    def spoil(self, service: str, table: str, column: str) -> None:
+        """Turn the sign of numbers: of half of those that are there, and of each that is written from now on."""
+
+    def mend(self, service: str, table: str, column: str) -> None:
+        """Let new rows be right again, and put those right that are there; right ones are left alone."""
+
+    def spoilt(self, service: str, table: str, column: str) -> tuple[bool, int]:
+        """Whether new rows go wrong, and how many rows are wrong: their number is below 0."""
+
+
+class Backups(Protocol):
+    """The backups of the database that a service is."""
+
+    def known(self, service: str) -> list[str]:
+        """Names of the backups, the newest last.
+
+        Raises:
+            StackError: the stack names no backups of this service, or they cannot be asked for.
+        """
+
+    def restore(self, service: str, backup: str) -> None:
+        """Put a backup into a database of its own, beside the one that users use.
+
+        Raises:
+            StackError: it cannot be restored; the text says why.
+        """
+
+    def wrong(self, service: str) -> list[str]:
+        """What is wrong with the restored database, in few words each; nothing where it is sound."""
+
+    def swap(self, service: str) -> None:
+        """Put the restored database in the place of the one that users use.
+
+        Raises:
+            StackError: there is none, or its rows are not as they were.
+        """
+
+    def gap(self, service: str) -> list[str]:
+        """Keys that were in the old database and are not in the one that took its place."""
+
+    def copy(self, service: str) -> str:
+        """Keep the database as it is now, whatever is wrong with it; the name of the copy."""
+
+    def copies(self, service: str) -> list[str]:
+        """Names of the copies that were kept."""
+
+
+class Standbys(Protocol):
+    """Look at the database that a service is as one of a primary and its standbys, and let a standby take over."""
+
+    def is_standby(self, service: str) -> bool:
+        """Whether it follows another one, and takes no writes.
+
+        Raises:
+            StackError: the stack names no database of this service, or it does not answer.
+        """
+
+    def promote(self, service: str) -> None:
+        """Let a standby become a primary; there is no way back."""
 
 
 @dataclass(frozen=True)

@@ -378,6 +378,11 @@ def _validate(model: type[_Read], data: Any, folder: Path) -> _Read:
 
 
 def _wrong_services(data: Any, model: _Whole, services: Sequence[str]) -> Iterator[tuple[Place, str]]:
+    load = data.get("load")
+    for key in ("host", "ca") if isinstance(load, dict) else ():
+        found = _HOST.match(str(load.get(key)))
+        if found is not None and found[1] not in services:
+            yield ("load", key), did_you_mean("service", found[1], list(services))[0]
     for place, family, item in items(data):
         kind = model.kinds.named(family).get(str(item.get(family)))
         for key, value in item.items():

@@ -102,6 +102,8 @@ class Engine:
         self._beside: threading.Thread | None = None
         self._main = threading.current_thread()
         self.dirty = False
+        self.renewed: list[str] = []
+        """The steps that cannot be put back, in few words each; where there is one, the stack is to be made anew."""
 
     # -- the phases ---------------------------------------------------------------------------------------------------
 
@@ -332,6 +334,9 @@ class Engine:
             with self.shield.shielded():
                 record = step.prepare(self.ports)
                 lo = self.timeline.now()
+                if step.renews:
+                    self.journal.renew(step.title)
+                    self.renewed.append(step.title)
                 if isinstance(step, RevertingAction):
                     self._own(len(self._active), step, record, f"{part}:{index}")
                 with self.journal.flight(step.in_flight):
@@ -410,6 +415,9 @@ class Engine:
         self._quietly(PhaseLine(name="restore"))
         if self._beside is not None and self._beside is not threading.current_thread():
             self._beside.join(Action.in_flight)
+        if self.renewed:
+            self._leave()
+            return
         if self.journal.flying_until > self.clock.now():
             relieve([active.debt for active in self._undos.in_order() if not active.settled], self.ports)
         for active in self._undos.in_order():
@@ -428,12 +436,27 @@ class Engine:
         if not self._wait(lambda: self._watch.steady_since(since), patience):
             self.dirty = True
             self._quietly(Note(text="the stack is not steady after every undo; it is dirty and will be recreated"))
+        self._read_what_is_left()
+        self._quietly(MarkLine(name="restored", lo=self.timeline.now(), hi=self.timeline.now()))
+
+    def _leave(self) -> None:
+        """Undo nothing: after a step that cannot be put back an undo may do harm, as starting an old primary would."""
+        self._quietly(Note(text=f"nothing is undone, the stack is made anew: {', '.join(self.renewed)}"))
+        # Nothing else takes time now: a page that came a moment ago must not be missed.
+        since = self.timeline.now()
+        self._wait(lambda: self._watch.asked_pager_since(since), HURRIED)
+        self._watch.end_load_probes()
+        if self.plan.scenario.load is not None:
+            with contextlib.suppress(SevdrillError):
+                self.ports[Load].stop()
+        self._read_what_is_left()
+
+    def _read_what_is_left(self) -> None:
+        """Lost data stays lost whatever else went wrong, so it is looked for even when verify was never reached."""
         if self._injected is not None:
-            # Lost data stays lost whatever else went wrong, so it is looked for even when verify was never reached.
             read = {line.check for line in self.timeline.timeline().of(ReadLine) if line.ok}
             for index in sorted(set(range(len(self.plan.checks))) - read):
                 self._quietly(self._read(index, "restored"))
-        self._quietly(MarkLine(name="restored", lo=self.timeline.now(), hi=self.timeline.now()))
 
     def _settle(self, active: Active) -> None:
         if active.settled:

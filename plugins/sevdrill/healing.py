@@ -121,6 +121,13 @@ def heal(path: Path, clock: Clock) -> Generator[str, None, bool]:
         if stack.exists():
             # A deploy goes on in its own process when its runner is killed; what it does last must not be missed.
             stack.await_changes()
+            if journal.renewed:
+                # An undo may do harm now, as starting an old primary would: it is not healed, it goes.
+                stack.down()
+                yield f"stack {name}: taken down, since this cannot be put back: {', '.join(journal.renewed)}"
+                path.unlink(missing_ok=True)
+                remove(path)
+                return True
             # Faults before the steps that answered them, the last ones first, as a living runner does it.
             newest = list(reversed(journal.debts.values()))
             owed = sorted(newest, key=lambda debt: not isinstance(debt.fault, Fault))
@@ -155,6 +162,8 @@ def overdue(path: Path, clock: Clock) -> Iterator[str]:
     """Undo the faults that are past their ``max`` although their runner lives (it hangs, or was stopped)."""
     journal = JournalFile.read(path)
     if journal is None:
+        return
+    if journal.renewed:
         return
     late = [d for d in journal.debts.values() if clock.now() > d.deadline and d.id not in journal.overdue]
     if not late:

@@ -65,6 +65,8 @@ class JournalFile:
     """Undos that are owed and cannot be done, since the kind's file is gone; each with what to say."""
     flights: dict[int, float] = field(default_factory=dict)
     """Calls that did not come back, each with the monotonic seconds until which it may still act."""
+    renewed: list[str] = field(default_factory=list)
+    """What was done that cannot be put back, in few words each: then the stack goes, whatever is owed."""
     overdue: set[str] = field(default_factory=set)
     """Debts that the watchdog paid although the runner lived."""
 
@@ -119,6 +121,10 @@ class JournalFile:
                     journal.flights[entry["flight"]] = entry["until"]
                 case "landed":
                     journal.flights.pop(entry["flight"], None)
+                case "renew":
+                    journal.renewed.append(entry["why"])
+                case "gone":
+                    journal.renewed.clear()
                 case "overdue":
                     journal.overdue.add(entry["id"])
                 case "settled":
@@ -263,11 +269,17 @@ class Journal:
         except (OSError, ValueError):
             return ""
 
+    def renew(self, why: str) -> None:
+        """Note, on disk, that what is done next cannot be put back: the stack is taken down, not healed."""
+        append(self.path, {"op": "renew", "why": why})
+
     def forgive(self) -> None:
         """Note that nothing is owed any more: the whole stack is gone, and every fault with it."""
         state = JournalFile.read(self.path)
         for name in (*state.debts, *state.lost) if state is not None else ():
             append(self.path, {"op": "settled", "id": name})
+        if state is not None and state.renewed:
+            append(self.path, {"op": "gone"})
 
     def close(self, *, unhealed: bool = False) -> bool:
         """Let go of the lock; whether the journal is gone.
@@ -276,7 +288,7 @@ class Journal:
         """
         try:
             state = JournalFile.read(self.path) if self.path.exists() else None
-            if state is not None and not state.debts and not state.lost and not unhealed:
+            if state is not None and not (state.debts or state.lost or state.renewed or unhealed):
                 self.path.unlink(missing_ok=True)
                 remove(self.path)
         finally:

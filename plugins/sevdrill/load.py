@@ -38,6 +38,8 @@ from sevdrill.ports import Ledger, LoadWindow
 __all__ = ["LedgerWriter", "LoadGenerator", "ledger"]
 
 FOLDER_VARIABLE = "SEVDRILL_LOAD_DIR"
+CA_VARIABLE = "SEVDRILL_LOAD_CA"
+"""A file with the certificate of the authority that the users trust."""
 REQUESTS = "requests.jsonl"
 FIRST_REQUEST_WITHIN = 60.0
 DRAIN = 10.0
@@ -91,7 +93,7 @@ class LoadGenerator:
     """Locust as a child process (implements the port `Load`).
 
     ``host`` is the base URL that users call, ``folder`` takes the load generator's files, ``limit`` bounds its life in
-    seconds whatever happens.
+    seconds whatever happens, ``ca`` reads the certificate of the authority that users trust.
     """
 
     def __init__(
@@ -104,9 +106,10 @@ class LoadGenerator:
         users: int,
         spawn_rate: float,
         limit: float,
+        ca: Callable[[], str] | None = None,
     ) -> None:
         self._locustfile, self._host, self.folder, self._clock = locustfile, host, folder, clock
-        self.users, self._spawn_rate, self._limit = users, spawn_rate, limit
+        self.users, self._spawn_rate, self._limit, self._ca = users, spawn_rate, limit, ca
         self._process: subprocess.Popen[bytes] | None = None
         self._requests: deque[_Request] = deque()
         self._totals: defaultdict[str, Counter[bool]] = defaultdict(Counter)
@@ -127,7 +130,7 @@ class LoadGenerator:
         command += ["--users", str(self.users), "--spawn-rate", str(self._spawn_rate), "--host", self._host()]
         command += ["--run-time", f"{max(1, round(self._limit))}s", "--stop-timeout", str(int(DRAIN))]
         command += ["--only-summary", "--loglevel", "WARNING"]
-        environment = {**os.environ, FOLDER_VARIABLE: str(self.folder)}
+        environment = {**os.environ, FOLDER_VARIABLE: str(self.folder), **self._trust()}
         # A file without a name, so that what is not masked yet is gone when the run is killed.
         self._log = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - closed by `stop`
         self._process = subprocess.Popen(
@@ -209,6 +212,17 @@ class LoadGenerator:
                     continue
                 noted[what].add(key)
         return Ledger(frozenset(noted["attempted"]), frozenset(noted["acknowledged"]))
+
+    def _trust(self) -> dict[str, str]:
+        """The variable that tells the users' client whom to trust, where the drill says so."""
+        if self._ca is None:
+            return {}
+        try:
+            file = self.folder / "ca.pem"
+            file.write_text(self._ca(), encoding="ascii")
+        except (OSError, UnicodeError) as error:
+            raise StackError(f"the certificate that users trust (load.ca) cannot be read: {error}") from None
+        return {CA_VARIABLE: str(file)}
 
     def stop(self) -> None:
         """Stop the users after the request at hand; whoever does not finish in time is ended."""

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sevdrill.load import FOLDER_VARIABLE, REQUESTS
+from sevdrill.load import CA_VARIABLE, FOLDER_VARIABLE, REQUESTS
 from sevdrill.surges import EVERY, Surge, follow
 
 
@@ -21,7 +21,18 @@ def main() -> int:
     # Locust must be imported before anything that it patches is used.
     import gevent  # type: ignore[import-untyped]  # it ships no types
     from locust import events
+    from locust.clients import HttpSession
     from locust.main import main as locust
+
+    if authority := os.environ.get(CA_VARIABLE):
+        # A session asks no variable of its environment, and has nothing else to be told by.
+        prepare = HttpSession.__init__
+
+        def trusting(self: Any, *given: Any, **named: Any) -> None:
+            prepare(self, *given, **named)
+            self.verify = authority
+
+        HttpSession.__init__ = trusting  # type: ignore[method-assign]
 
     folder = Path(os.environ[FOLDER_VARIABLE])
     requests = (folder / REQUESTS).open("a", encoding="utf-8")

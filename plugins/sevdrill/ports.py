@@ -307,8 +307,8 @@ class Admin(Protocol):
     def settings(self, service: str) -> dict[str, dict[str, str]]:
         """The settings in effect now on each running replica, by replica name and setting."""
 
-    def change(self, service: str, setting: str, value: str) -> None:
-        """Change a setting on every running replica.
+    def change(self, service: str, setting: str, value: str, replicas: Sequence[str] | None = None) -> None:
+        """Change a setting on every running replica, or on those of these that run.
 
         Raises:
             StackError: a replica does not answer, or refuses; the text says what it said.

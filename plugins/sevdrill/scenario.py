@@ -62,6 +62,11 @@ class LoadSpec(Model):
     """How many users appear each second."""
     ledger: str = ""
     """Name under which the locustfile notes the writes that it attempts and that were acknowledged."""
+    host: str = Field(default="", pattern=r"^(https?://[^/]+)?$")
+    """Where the users come in, such as `https://edge:3443`; left out: the stack's `entry`."""
+    ca: str = Field(default="", pattern=r"^(https?://.+)?$")
+    """Where the certificate of the authority is that users trust, such as `http://edge:3300/ca.pem`. It is read once,
+    before the first request: what is trusted later is what was trusted before the fault."""
 
     @field_validator("locustfile")
     @classmethod
@@ -187,6 +192,8 @@ class Scenario(Model):
     """Targets that may be looser than the policy's, and why."""
     load: LoadSpec | None = None
     """The users of the stack."""
+    profiles: tuple[_Slug, ...] = ()
+    """Profiles of the stack's Compose files that this drill needs, such as `replica`; others run without them."""
     steady_state: SteadyState
     """What normal looks like."""
     blast_radius: BlastRadius = BlastRadius()

@@ -9,9 +9,8 @@ import os
 import re
 import secrets
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from sevdrill.contacts import Contacts
 from sevdrill.desk import Desk
 from sevdrill.diagnostics import LoadedDrill, check_targets
 from sevdrill.engine import Engine, Settings
-from sevdrill.errors import Refused, RunError, SevdrillError, StackError
+from sevdrill.errors import Refused, RunError, SevdrillError, StackError, UsageError
 from sevdrill.gathering import gather
 from sevdrill.healing import heal_all, start_watchdog
 from sevdrill.inbox import Now, clear_now, write_now
@@ -37,6 +36,7 @@ from sevdrill.metering import Meter, begin_metering
 from sevdrill.notify import Address, Notifier
 from sevdrill.plan import Plan, given_time, make_plan
 from sevdrill.ports import Approvals, Endpoints, Escalations, Evidence, Load, Messages, Ports
+from sevdrill.probes.tls import ca_of
 from sevdrill.reports.case import Case
 from sevdrill.reports.manifest import write_manifest
 from sevdrill.reports.summary import summary
@@ -45,6 +45,7 @@ from sevdrill.scenario import BlastRadius, Kinds, Scenario, scenario_model
 from sevdrill.severity import Policy, load_policy
 from sevdrill.shield import Shield
 from sevdrill.stacks.choice import Stack, choose, make
+from sevdrill.stacks.files import services_by_profile
 from sevdrill.telling import Telling
 from sevdrill.timeline import Interval, Line, Mode, RunLine, Timeline, TimelineWriter
 from sevdrill.units import Duration
@@ -204,6 +205,32 @@ def _collect(ports: Ports, folder: Path, began: float, now: float, root: Path, m
     write_manifest(folder, files)
 
 
+def _by_people(scenario: Scenario, mode: Mode) -> list[str]:
+    """The steps that cannot be put back, where people respond: nobody knows whether they did one."""
+    steps = (*scenario.respond, *scenario.close) if mode == "live" else ()
+    return [step.title for step in steps if step.renews]
+
+
+def _refuse_absent(scenario: Scenario, files: Sequence[Path]) -> None:
+    """Refuse a drill that acts on a service which only a profile brings that it does not ask for.
+
+    Raises:
+        UsageError: it does; the text says which profile that is.
+    """
+    acted_on = {
+        name for part in (scenario.inject, scenario.respond, scenario.close) for e in part for name in e.services
+    }
+    by_profile = services_by_profile(files)
+    there = {name for profile in scenario.profiles for name in by_profile.get(profile, ())}
+    for profile, names in sorted(by_profile.items()):
+        absent = sorted(acted_on & set(names) - there)
+        if absent:
+            raise UsageError(
+                f'the drill "{scenario.drill}" acts on {", ".join(absent)}, which is there only with the profile '
+                f"{profile}: add `profiles: [{profile}]` to it"
+            )
+
+
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60] or "drill"
 
@@ -228,6 +255,9 @@ class DrillSession:
         self._dirty = False
         self._worked_on = False
         self._unhealed = False
+        self._profiles: tuple[str, ...] = ()
+        self._wanted: tuple[str, ...] = ()
+        self._plans: dict[tuple[str, ...], Stack] = {}
         self.last: RunResult | None = None
         self._notifier = Notifier(self.options.notify)
         self._telling = Telling(self.policy, self.clock, self.options.contacts, self._notifier, self.say)
@@ -247,8 +277,10 @@ class DrillSession:
         scenario, mode = loaded.scenario, self.options.mode
         # What is refused is refused before anything is started.
         self._refuse(scenario)
+        self._wanted = scenario.profiles
         stack = self._ready_stack()
-        plan = make_plan(scenario, self.policy, stack.ports(), self._replicas, mode)
+        replicas = self._planned(scenario.profiles).replicas()
+        plan = make_plan(scenario, self.policy, stack.ports(), replicas, mode)
         folder = self._folder(loaded)
         MASKER.learn_data(scenario.dump())
         begun = RunLine(
@@ -292,11 +324,24 @@ class DrillSession:
                     _collect(ports, folder / "evidence", began, self.clock.now(), self.options.root, meter)
                     # Everything is undone: whoever takes a message late delays nothing but the reports.
                     self._notifier.settle()
+                    renewed = engine.renewed or _by_people(scenario, mode)
+                    if renewed:
+                        self._renew(stack, renewed)
         finally:
             with self.shield.shielded():
                 timeline.close()
                 result = self.last = review(folder, scenario.kinds)
         return result
+
+    def _renew(self, stack: Stack, why: Sequence[str]) -> None:
+        """Take a stack down that cannot be put back to how it was; the next drill starts it anew."""
+        self.say(f"the stack {stack.project} is made anew: {', '.join(why)} cannot be put back")
+        try:
+            self._take_down(stack)
+        except SevdrillError as error:
+            # Said and tried again when it is used next, or at the end.
+            self.say(f"the stack {stack.project} could not be taken down: {error}")
+            self._dirty = True
 
     def _desk(self, timeline: TimelineWriter, messages: Messages, scenario: Scenario) -> Desk:
         assert self._journal is not None
@@ -328,7 +373,7 @@ class DrillSession:
         if scenario.load is not None:
             spec = scenario.load
             steps = (*scenario.respond, *scenario.close)
-            entry = self._entry()
+            entry = spec.host or self._entry()
             brought[Load] = LoadGenerator(
                 loaded.path.parent / spec.locustfile,
                 lambda: ports[Endpoints].url(entry).rstrip("/"),
@@ -342,6 +387,7 @@ class DrillSession:
                 + 3 * self.options.patience
                 + sum(step.timeout for step in steps)
                 + 60,
+                ca=(lambda: ca_of(ports[Endpoints].url(spec.ca))) if spec.ca else None,
             )
         return ports.with_(brought)
 
@@ -375,25 +421,24 @@ class DrillSession:
         """
         scenario = self._given_time(loaded).scenario
         self._refuse(scenario)
-        return make_plan(scenario, self.policy, self._planned.ports(), self._replicas, self.options.mode)
+        planned = self._planned(scenario.profiles)
+        return make_plan(scenario, self.policy, planned.ports(), planned.replicas(), self.options.mode)
 
     def _given_time(self, loaded: LoadedDrill) -> LoadedDrill:
         options = self.options
         scenario = given_time(loaded.scenario, self.policy, options.mode, options.max_limit, options.limit)
         return loaded if scenario is loaded.scenario else replace(loaded, scenario=scenario)
 
-    @cached_property
-    def _planned(self) -> Stack:
+    def _planned(self, profiles: tuple[str, ...]) -> Stack:
         """The stack as its files have it; nothing of it is started."""
-        return self._make("sevdrill-plan")
-
-    @cached_property
-    def _replicas(self) -> dict[str, int]:
-        return self._planned.replicas()
+        if profiles not in self._plans:
+            self._plans[profiles] = self._make("sevdrill-plan", profiles)
+        return self._plans[profiles]
 
     def _refuse(self, scenario: Scenario) -> None:
         refuse_too_long(scenario, Duration(self.options.max_limit))
-        refuse_beyond(scenario, self.options.blast_radius, self._replicas)
+        _refuse_absent(scenario, self.options.stack_files)
+        refuse_beyond(scenario, self.options.blast_radius, self._planned(scenario.profiles).replicas())
 
     # -- the stack ----------------------------------------------------------------------------------------------------
 
@@ -417,7 +462,8 @@ class DrillSession:
                 self.say(f"healed what an earlier run left: {line}")
             project = self._project()
             self._lock_stack(project)
-            stack = self._make(project)
+            self._profiles = self._wanted
+            stack = self._make(project, self._profiles)
             # Before anything is started: what is started must not outlive us unnoticed.
             run = f"{self.run_folder.name}-{os.getpid()}"
             with self.shield.shielded():
@@ -433,17 +479,33 @@ class DrillSession:
             self.say(f"people worked on the stack {self._stack.project}; it is recreated")
             self._take_down(self._stack)
         self._worked_on = False
+        self._fit_profiles()
         if not self._stack.is_up():
             self._stack.up()
         return self._stack
 
-    def _make(self, project: str) -> Stack:
+    def _fit_profiles(self) -> None:
+        """Let the stack have the profiles that the next drill needs; those that it has besides do no harm."""
+        assert self._stack is not None
+        lacks = [profile for profile in self._wanted if profile not in self._profiles]
+        if not self._stack.exists():
+            self._profiles = self._wanted
+        elif lacks:
+            self.say(f"the stack {self._stack.project} gets what the drill needs besides: {', '.join(lacks)}")
+            self._profiles += tuple(lacks)
+        else:
+            return
+        self._stack = self._make(self._stack.project, self._profiles)
+
+    def _make(self, project: str, profiles: tuple[str, ...]) -> Stack:
         options = self.options
         kind = options.stack_kind
         if kind == "auto":
             kind = choose(kind, options.stack_files, options.allow_remote).kind
         files, remote = options.stack_files, options.allow_remote
-        return make(kind, files, project, options.state_dir, self.clock, keep=self._stays, remote=remote)
+        return make(
+            kind, files, project, options.state_dir, self.clock, keep=self._stays, remote=remote, profiles=profiles
+        )
 
     def _project(self) -> str:
         if self.options.project:

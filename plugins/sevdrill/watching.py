@@ -102,6 +102,11 @@ class Watching:
         """Whether every steady-state probe has been good for `hold`, up to now."""
         return all(self._held(series) for series in self.samplers if series.startswith("steady:"))
 
+    def asked_pager_since(self, moment: float) -> bool:
+        """Whether all that was delivered by a moment is known; true where there is no pager to be asked."""
+        pager = self.samplers.get("pager")
+        return pager is None or (bool(pager.samples) and pager.samples[-1].start >= moment)
+
     def steady_since(self, moment: float) -> bool:
         """Whether every steady-state probe was good when it last looked, and that was after ``moment``."""
         steady = [sampler for series, sampler in self.samplers.items() if series.startswith("steady:")]

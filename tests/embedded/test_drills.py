@@ -52,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=400,
+        timeout=600,
         check=False,
     )
     summaries = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("drill-runs/*/*/summary.json")]

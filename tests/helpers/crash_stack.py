@@ -69,6 +69,10 @@ EXAMPLES: dict[str, Example] = {
     "change.migration": Example({"service": "migration", "migration": "two"}, sees=(*ASK, COLUMNS)),
     "database.lock": Example({"service": "lock", "table": "orders"}, sees=SESSIONS),
     "change.setting": Example({"service": "setting", "setting": "flag.search", "value": "off"}),
+    "database.corrupt-rows": Example(
+        {"service": "corrupt", "table": "orders", "column": "total"},
+        sees=(*ASK, "select tgname from pg_trigger union select 'wrong' from orders where total < 0"),
+    ),
     "load.spike": Example({"times": 10}),
     # A service that says that it leaks, and a database that has no session of it: the undo looks at both.
     "database.connections-exhausted": Example({"service": "pool", "database": "pool-db"}),
@@ -81,17 +85,23 @@ EXAMPLES: dict[str, Example] = {
     "pause-queue": Example({"service": "pause-queue", "queue": "mail"}),
     "config-set": Example({"service": "config-set", "set": {"MODE": "other"}}),
     "rotate-secret": Example({"service": "rotate", "secret": "session"}),
+    "route-away": Example({"service": "route-away", "replicas": ["app-2"]}),
+    "block": Example({"service": "block", "addresses": ["10.1.2.3"]}),
+    "revoke-session": Example({"service": "revoke-session", "sessions": ["support-7"]}),
+    "fence": Example({"service": "fence"}),
     "scale": Example({"service": "scale", "replicas": 2}),
 }
 
-PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close", "timeout", "down")
+PROXIED = ("latency", "bandwidth", "reset", "slicer", "limit-data", "slow-close", "timeout", "down", "fence")
 """Services behind a proxy."""
 ALONE = ("crash-loop", "cpu-limit", "memory-limit", "cpu-hog", "memory-hog", "scale")
 """Services of one replica that nobody talks to."""
-DATABASES = ("lock", "migration", "pool-db")
+DATABASES = ("lock", "migration", "pool-db", "corrupt")
 """Services that are a PostgreSQL: the staging system's own, with nothing but its table of orders."""
 ADMIN = (
     *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap", "flood", "stuck", "setting", "pool"),
+    *("circuit-break", "switch-key", "throttle", "flag", "maintenance", "pause-queue", "rotate"),
+    *("route-away", "block", "revoke-session"),
     *("circuit-break", "switch-key", "throttle", "cache", "flag", "maintenance", "pause-queue", "rotate"),
 )
 """Services with an operators' API."""
@@ -122,6 +132,9 @@ VALUES = {
     "flood.mail": "off",
     "stuck.mail": "off",
     "pause.mail": "off",
+    "away.replicas": "none",
+    "denied.addresses": "none",
+    "revoked.sessions": "none",
 }
 """Settings that each of them has; one that is set to nothing is again `as started`."""
 _QUOTED = ", ".join(f'"{text}"' for pair in VALUES.items() for text in pair)

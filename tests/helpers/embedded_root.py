@@ -196,13 +196,13 @@ class EmbeddedRoot(DrillRoot):
     def stack(self) -> EmbeddedStack:
         return EmbeddedStack.named(self.project, self.folder / ".sevdrill", SystemClock())
 
-    def prepare(self) -> None:
-        """Bring the stack up, to be used by every run."""
+    def prepare(self, *profiles: str) -> None:
+        """Bring the stack up, to be used by every run, with what these profiles bring."""
         from sevdrill.stacks.embedded.stack import EmbeddedConfig
 
         files = (PROJECT / "docker-compose.drill.yml",)
         state = self.folder / ".sevdrill"
-        EmbeddedStack(EmbeddedConfig(files, self.project, state, keep=True), SystemClock()).up()
+        EmbeddedStack(EmbeddedConfig(files, self.project, state, True, profiles), SystemClock()).up()
 
     def stands(self) -> bool:
         """Whether there is a stack that a run would use."""

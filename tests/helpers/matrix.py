@@ -138,7 +138,7 @@ class Place:
         began = time.monotonic()
         os.environ["SABOTAGE_PLAN"] = json.dumps(sabotage.plan)
         try:
-            with self._alert(sabotage.alert):
+            with self._alert(sabotage):
                 result: Result = self.root.run(path)
         except subprocess.TimeoutExpired:
             return Ran(sabotage, "hung", "the run did not end", time.monotonic() - began)
@@ -153,12 +153,15 @@ class Place:
         return Ran(sabotage, outcome, reasons, time.monotonic() - began)
 
     @contextlib.contextmanager
-    def _alert(self, alert: str) -> Iterator[None]:
+    def _alert(self, sabotage: Sabotage) -> Iterator[None]:
+        alert = sabotage.alert
         if not alert:
             yield
         elif isinstance(self.root, EmbeddedRoot):
-            if not self.root.stands():
-                self.root.prepare()
+            scenario = scenario_of(sabotage.drill)
+            # With all that the drill needs: for what it lacks a stack would be started anew, with its rule.
+            if not self.root.stands() or (scenario is not None and scenario.profiles):
+                self.root.prepare(*(scenario.profiles if scenario is not None else ()))
             with without_rule(self.root, alert):
                 yield
         else:

@@ -21,7 +21,7 @@ from sevdrill.checks import Check
 from sevdrill.diagnostics import LoadedDrill
 from sevdrill.engine import Engine
 from sevdrill.faults import FAULTS
-from sevdrill.ports import Endpoints, Exec, Lifecycle, Load, Ports
+from sevdrill.ports import Admin, Endpoints, Exec, Lifecycle, Load, Ports
 from sevdrill.scenario import Scenario
 from sevdrill.session import DrillSession
 from sevdrill.units import Duration
@@ -124,7 +124,7 @@ def _delivered_otherwise(ports: Ports, check: Check) -> None:
 
 def _ledger(ports: Ports, check: Check) -> tuple[str, list[str], str]:
     name: str = check.ledger  # type: ignore[attr-defined]
-    settings = SESSION[0].stack.settings.ledgers[name]
+    settings = SESSION[0].stack.settings.ledgers[getattr(check, "rows", "") or name]
     key = min(ports[Load].ledger(name).acknowledged)
     return settings.service, list(settings.read), key
 
@@ -162,6 +162,18 @@ def _table(read: list[str]) -> tuple[str, str]:
     return found[2], found[1]
 
 
+def _touch_evidence(ports: Ports, check: Check) -> None:
+    service = urlsplit(check.url).hostname or ""  # type: ignore[attr-defined]
+    newest = "file=$(ls /var/lib/edge/evidence/*/access.jsonl | tail -n 1)"
+    _run(ports, service, ["sh", "-c", f'{newest}; chmod u+w "$file"; tail -n 1 "$file" >>"$file"'])
+
+
+def _as_started(ports: Ports, check: Check) -> None:
+    service: str = check.services[0]  # type: ignore[attr-defined]
+    settings = next(iter(ports[Admin].settings(service).values()))
+    ports[Admin].change(service, min(name for name in settings if name.startswith("secret.")), "")
+
+
 BREAKS: dict[str, Callable[[Ports, Check], None]] = {
     "no_lost_writes": _lose_a_write,
     "no_duplicate_writes": _write_it_twice,
@@ -169,5 +181,7 @@ BREAKS: dict[str, Callable[[Ports, Check], None]] = {
     "paged_once": _page,
     "not_paged": _page,
     "delivered": _delivered_otherwise,
+    "logs_preserved": _touch_evidence,
+    "secrets_rotated": _as_started,
 }
 """How each kind of check is broken for real. A kind that is not here is named in the matrix as not sabotaged."""

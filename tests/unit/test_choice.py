@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sevdrill.errors import EngineUnavailable, Refused, UsageError
+from sevdrill.clock import SystemClock
+from sevdrill.errors import EngineUnavailable, Refused, Unsupported, UsageError
 from sevdrill.stacks import choice
 from sevdrill.stacks.compose import ComposeStack
 from sevdrill.stacks.embedded.stack import EmbeddedStack
@@ -84,3 +85,10 @@ def test_a_stack_is_found_again_by_what_it_is(file: Path, tmp_path: Path) -> Non
     (tmp_path / "stacks" / "some").mkdir(parents=True)
     (tmp_path / "stacks" / "some" / "embedded.json").write_text("{}")
     assert isinstance(choice.named("some", tmp_path, clock), EmbeddedStack)
+
+
+def test_a_profile_that_the_files_do_not_have_is_said(file: Path, tmp_path: Path) -> None:
+    file.write_text(PROCESS.replace("{web: {", "{web: {profiles: [standby], "), encoding="utf-8")
+    told = r'compose.yml: there is no profile "standbye", did you mean "standby"\? \(profiles: standby\)'
+    with pytest.raises(Unsupported, match=told):
+        choice.make("embedded", (file,), "x", tmp_path, SystemClock(), keep=False, remote=None, profiles=("standbye",))

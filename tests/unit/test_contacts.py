@@ -130,9 +130,17 @@ def test_a_step_waits_for_a_yes(
     assert run.debts() == set()
 
 
+class Slow(Asked):
+    """Answers when something else is asked as well, or after many looks."""
+
+    def answer(self) -> tuple[bool, str] | None:
+        self.elapsed.append(0.0)
+        return self.said if len(self.calls) > 1 or len(self.elapsed) > 50 else None
+
+
 def test_people_are_asked_one_thing_at_a_time(tmp_path: Path) -> None:
-    stack, asked = ToyStack(), Asked((True, "ann"))
-    beside = [{"action": "run", "service": "db", "command": ["psql", "-l"], "approve": True}]
+    stack, asked = ToyStack(), Slow((True, "ann"))
+    beside = [{"action": "announce", "status": "investigating", "approve": True}]
     ports = toy_ports(stack).with_({Approvals: asked})
     Run(tmp_path, stack, ports=ports, investigate=beside, respond=RESPOND).run()
     assert asked.calls[1::2] == ["end", "end"]

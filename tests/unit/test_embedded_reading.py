@@ -207,3 +207,24 @@ def test_a_variable_that_only_a_dotenv_file_sets_is_refused(tmp_path: Path, monk
         described(tmp_path, text)
     monkeypatch.setenv("SHOP_NAME", "from the run")
     assert described(tmp_path, text).services["db"].environment["NAME"] == "from the run"
+
+
+PROFILED = HEAD.replace(
+    "proxies: {db: [5432]}", "proxies: {}, databases: {db: [psql]}, ledgers: {rows: {service: db, read: [psql]}}"
+)
+SERVICES = """
+services:
+  web: {expose: ["80"], x-sevdrill: {process: {command: [python]}}}
+  db: {profiles: [standby], expose: ["5432"], x-sevdrill: {process: {command: [python]}}}
+"""
+
+
+def test_what_belongs_to_a_profile_is_there_when_it_is_on(tmp_path: Path) -> None:
+    file = tmp_path / "compose.yml"
+    file.write_text(PROFILED.replace(", releases: {web: {'1': 'w:1'}}", "") + SERVICES)
+    without, having = read([file]), read([file], ["standby"])
+    assert list(without.services) == ["web"]
+    assert without.settings.databases == {}
+    assert without.settings.ledgers == {}
+    assert list(having.services) == ["web", "db"]
+    assert (list(having.settings.databases), list(having.settings.ledgers)) == (["db"], ["rows"])

@@ -7,11 +7,15 @@ from sevdrill.actions.base import Action
 from sevdrill.actions.config import ConfigSet
 from sevdrill.actions.database import RefreshPool, TerminateQueries
 from sevdrill.actions.disk import FreeDisk
+from sevdrill.actions.edge import Block, RenewCertificate, RevokeSession, RouteAway
+from sevdrill.actions.evidence import ArchiveLogs
+from sevdrill.actions.failover import Failover, Fence
 from sevdrill.actions.lifecycle import Restart, Start
 from sevdrill.actions.migration import MigrateDown
 from sevdrill.actions.network import RestoreNetwork
 from sevdrill.actions.people import Announce, Declare, Escalate
 from sevdrill.actions.release import ConfigRollback, Deploy, Rollback
+from sevdrill.actions.restoring import CopyState, RestoreBackup, SwapRestored
 from sevdrill.actions.reverting import RevertingAction
 from sevdrill.actions.scale import Scale
 from sevdrill.actions.secrets import RotateSecret
@@ -40,6 +44,11 @@ ACTIONS: tuple[type[Action], ...] = (
     PauseQueue,
     ConfigSet,
     RotateSecret,
+    RouteAway,
+    Block,
+    RevokeSession,
+    ArchiveLogs,
+    RenewCertificate,
     RetryStuck,
     FreeDisk,
     TerminateQueries,
@@ -48,6 +57,11 @@ ACTIONS: tuple[type[Action], ...] = (
     WaitFor,
     RefreshPool,
     MigrateDown,
+    Fence,
+    Failover,
+    CopyState,
+    RestoreBackup,
+    SwapRestored,
     Repeat,
     Heal,
     Revert,

@@ -23,6 +23,8 @@ class Action(Model):
     """The mark that the step's proof sets, such as `rolled_back`."""
     outside: ClassVar[bool] = False
     """The world outside does it, in every mode; people and runbooks do all the other steps."""
+    renews: ClassVar[bool] = False
+    """What the step does cannot be put back: nothing is undone then, and the stack is made anew after the drill."""
     in_flight: ClassVar[float] = 10.0
     """Seconds for which a call of ``run`` may still act on the stack after its caller was killed."""
 

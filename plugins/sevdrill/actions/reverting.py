@@ -65,7 +65,7 @@ class SwitchedAction(RevertingAction):
             raise ActionError(f"{self.title}: {error}") from None
 
     def run(self, ports: Ports, record: Record) -> None:
-        self._switch.put(ports)
+        self._switch.put(ports, record)
 
     def undo(self, ports: Ports, record: Record) -> None:
         self._switch.back(ports, record)

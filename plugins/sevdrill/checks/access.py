@@ -6,13 +6,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from sevdrill.actions.secrets import AS_STARTED
 from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.model import Record
-from sevdrill.ports import Endpoints, Ports
+from sevdrill.ports import Admin, Endpoints, Ports
 from sevdrill.probes.web import request
 from sevdrill.timeline import Timeline
 
-__all__ = ["Refused"]
+__all__ = ["Refused", "SecretsRotated"]
 
 
 class Refused(Check):
@@ -51,3 +52,44 @@ class Refused(Check):
         if 200 <= data["status"] < 300:
             return Finding(Result.BROKEN, f"it was let in: answered {data['status']}")
         return Finding(Result.UNKNOWN, f"answered {data['status']}, which says nothing about who is let in")
+
+
+class SecretsRotated(Check):
+    """Every secret that services can rotate has another value than they were started with, on every replica.
+
+    A service shows each as a setting `secret.NAME`; `as started` is one that nobody has rotated.
+    """
+
+    needs: ClassVar[tuple[type, ...]] = (Admin,)
+
+    check: Literal["secrets_rotated"]
+    services: tuple[str, ...] = Field(min_length=1)
+    """The services whose secrets are looked at."""
+
+    @property
+    def title(self) -> str:
+        return f"every secret of {', '.join(self.services)} is rotated"
+
+    def read(self, ports: Ports) -> Record:
+        found = {service: ports[Admin].settings(service) for service in self.services}
+        shown = [
+            (f"{name} of {replica}", value)
+            for replicas in found.values()
+            for replica, settings in replicas.items()
+            for name, value in settings.items()
+            if name.startswith("secret.")
+        ]
+        old = sorted(name for name, value in shown if value == AS_STARTED)
+        without = [service for service, replicas in found.items() if not replicas]
+        return {"secrets": len(shown), "old": old, "without": without}
+
+    def settled(self, data: Record) -> bool:
+        return not data["old"]
+
+    def judge(self, data: Record, timeline: Timeline) -> Finding:
+        if data["without"] or not data["secrets"]:
+            where = ", ".join(data["without"] or self.services)
+            return Finding(Result.UNKNOWN, f"no replica, or no secret, of {where}")
+        if data["old"]:
+            return Finding(Result.BROKEN, f"as they were started: {', '.join(data['old'])}")
+        return Finding(Result.HOLDS, f"{data['secrets']} values, none as at the start")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,8 +11,9 @@ from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.model import Record
 from sevdrill.ports import Ports
 from sevdrill.timeline import FaultLine, MessageLine, Sample, StepLine, Timeline
+from sevdrill.units import Duration
 
-__all__ = ["Checklist", "StayedGood"]
+__all__ = ["Checklist", "NoFailuresAfter", "StayedGood"]
 
 
 class Checklist(Check):
@@ -86,3 +88,44 @@ class StayedGood(Check):
         if bad is not None:
             return Finding(Result.BROKEN, f"{until - bad.start:.1f} s before the {self.until}: {bad.why or 'unknown'}")
         return Finding(Result.HOLDS, f"good for {until - looks[0].start:.1f} s under the fault, and when it began")
+
+
+class NoFailuresAfter(Check):
+    """From a step until the end, no request of any user failed."""
+
+    needs: ClassVar[tuple[type, ...]] = ()
+
+    check: Literal["no_failures_after"]
+    step: str = Field(min_length=1)
+    """Kind of the step, such as `route-away`."""
+    grace: Duration = Duration(1)
+    """A request that is answered this soon after the step may have begun before it."""
+
+    @property
+    def title(self) -> str:
+        return f"no failed request after the {self.step}"
+
+    def read(self, ports: Ports) -> Record:
+        return {}
+
+    def judge(self, data: Record, timeline: Timeline) -> Finding:
+        steps = [s for s in timeline.of(StepLine) if s.part == "respond" and s.action == self.step]
+        done = next((s.t for s in steps if s.event == "ended" and s.ok), None)
+        over = max((_window(probe) for probe in timeline.run.scenario["steady_state"]["probes"]), default=0.0)
+        if done is None or not over:
+            return Finding(Result.UNKNOWN, f"no step {self.step} was done, or nobody asked the users")
+        looks = [s for s in timeline.of(Sample) if s.users is not None and s.series.startswith("steady:")]
+        # A window reaches back; only one that begins after the step says what came of it.
+        after = [s for s in looks if s.start >= done + self.grace + over]
+        bad = next((s for s in after if s.users is not None and s.users.failures), None)
+        if bad is not None:
+            return Finding(Result.BROKEN, f"{bad.start - done:.1f} s after it: {bad.why}")
+        served = max((s.users.requests for s in after if s.users is not None), default=0)
+        if not served:
+            return Finding(Result.UNKNOWN, "no request was looked at after it")
+        return Finding(Result.HOLDS, f"for {after[-1].end - done:.1f} s, with up to {served} requests in {over:g} s")
+
+
+def _window(probe: Mapping[str, Any]) -> float:
+    """Over how many seconds a probe looks at what users saw; 0 where it does not ask them."""
+    return float(Duration.parse(probe.get("over") or "5s")) if probe.get("probe") == "load" else 0.0

@@ -22,13 +22,15 @@ class _LedgerCheck(Check):
     invariant: ClassVar[bool] = True
 
     ledger: str
-    """Name under which the locustfile notes its writes and `x-sevdrill: {ledgers: ...}` reads them back."""
+    """Name under which the locustfile notes its writes ; `x-sevdrill: {ledgers: ...}` reads them back."""
+    rows: str = ""
+    """Name under which `x-sevdrill: {ledgers: ...}` reads them back; left out: the same."""
     within: Duration = Duration(10)
     """How long the system may take until every acknowledged write can be read."""
 
     def read(self, ports: Ports) -> Record:
         noted = ports[Load].ledger(self.ledger)
-        rows = Counter(row for row in ports[Ledgers].rows(self.ledger) if row in noted.attempted)
+        rows = Counter(row for row in ports[Ledgers].rows(self.rows or self.ledger) if row in noted.attempted)
         return {
             "attempted": len(noted.attempted),
             "acknowledged": len(noted.acknowledged),
@@ -57,10 +59,22 @@ class NoLostWrites(_LedgerCheck):
     """Every write that was acknowledged to a user is in the system."""
 
     check: Literal["no_lost_writes"]
+    named: str = ""
+    """A ledger of writes that are known to be lost, as after a restore: each of them is named, and none besides."""
 
     @property
     def title(self) -> str:
-        return f"no acknowledged write of {self.ledger} is lost"
+        besides = f", but for those of {self.named}" if self.named else ""
+        return f"no acknowledged write of {self.ledger} is lost{besides}"
+
+    def read(self, ports: Ports) -> Record:
+        data = super().read(ports)
+        if self.named:
+            named = set(ports[Ledgers].rows(self.named))
+            rows = set(ports[Ledgers].rows(self.rows or self.ledger))
+            data |= {"named": len(named), "named_and_there": sorted(named & rows)}
+            data["lost"] = sorted(set(data["lost"]) - named)
+        return data
 
     def settled(self, data: Record) -> bool:
         return not data["lost"]
@@ -71,7 +85,11 @@ class NoLostWrites(_LedgerCheck):
                 Result.BROKEN,
                 f"{len(data['lost'])} of {data['acknowledged']} acknowledged writes are lost: {_some(data['lost'])}",
             )
-        return Finding(Result.HOLDS, f"{data['acknowledged']} acknowledged, all found")
+        if data.get("named_and_there"):
+            said = f"{len(data['named_and_there'])} writes are named as lost and are there"
+            return Finding(Result.BROKEN, f"{said}: {_some(data['named_and_there'])}")
+        besides = f", or among the {data['named']} of {self.named}" if self.named else ""
+        return Finding(Result.HOLDS, f"{data['acknowledged']} acknowledged, all found{besides}")
 
 
 class NoDuplicateWrites(_LedgerCheck):

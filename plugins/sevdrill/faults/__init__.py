@@ -5,7 +5,7 @@ from __future__ import annotations
 from sevdrill.faults.base import Fault, State
 from sevdrill.faults.change import ChangeConfig, ChangeDeploy, ChangeSetting
 from sevdrill.faults.container import ContainerCrashLoop, ContainerKill, ContainerPause, ContainerStop
-from sevdrill.faults.database import ConnectionsExhausted, DatabaseLock
+from sevdrill.faults.database import ConnectionsExhausted, DatabaseCorruptRows, DatabaseLock
 from sevdrill.faults.limits import CpuLimit, MemoryLimit
 from sevdrill.faults.load import LoadSpike
 from sevdrill.faults.migration import ChangeMigration
@@ -64,6 +64,7 @@ FAULTS: tuple[type[Fault], ...] = (
     ChangeConfig,
     ChangeMigration,
     DatabaseLock,
+    DatabaseCorruptRows,
     ChangeSetting,
     ConnectionsExhausted,
     LoadSpike,

@@ -94,6 +94,8 @@ class ChangeSetting(SwitchedFault):
     fault: Literal["change.setting"]
     service: str
     """The service whose setting is changed, on every replica."""
+    replicas: int | None = Field(default=None, ge=1)
+    """On how many replicas; on all of them when left out."""
     setting: str = Field(min_length=1)
     """The setting, such as `flag.FEATURE`."""
     value: str
@@ -101,8 +103,9 @@ class ChangeSetting(SwitchedFault):
 
     @property
     def title(self) -> str:
-        return f"{self.fault} {self.setting} to {self.value} on {self.service}"
+        on = f"{self.replicas} of {self.service}" if self.replicas else self.service
+        return f"{self.fault} {self.setting} to {self.value} on {on}"
 
     @property
     def _switch(self) -> Setting:
-        return Setting(self.service, self.setting, self.value)
+        return Setting(self.service, self.setting, self.value, self.replicas)

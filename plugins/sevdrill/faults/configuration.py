@@ -40,7 +40,7 @@ class Configuration:
             )
         return {"before": running.pop()}
 
-    def put(self, ports: Ports) -> None:
+    def put(self, ports: Ports, record: Record) -> None:
         """Roll it out."""
         ports[Environment].configure(self.service, self.values)
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from sevdrill.databases import Databases, DbSession
+from sevdrill.databases import Databases, DbSession, Rows
 from sevdrill.errors import FaultError
 from sevdrill.faults.base import Fault, State
 from sevdrill.faults.setting import Setting
@@ -16,7 +16,7 @@ from sevdrill.model import Record
 from sevdrill.ports import Admin, Ports
 from sevdrill.units import Duration
 
-__all__ = ["ConnectionsExhausted", "DatabaseLock"]
+__all__ = ["ConnectionsExhausted", "DatabaseCorruptRows", "DatabaseLock"]
 
 
 class DatabaseLock(Fault):
@@ -60,6 +60,51 @@ class DatabaseLock(Fault):
 
     def _found(self, ports: Ports, record: Record) -> list[int]:
         return [s.pid for s in ports[Databases].sessions(self.service) if s.name == record["name"]]
+
+
+class DatabaseCorruptRows(Fault):
+    """Rows go wrong: half of the numbers in a column lose their sign, and so does each that is written from now on.
+
+    What is right can be told from what is wrong, as long as right numbers are never below 0; each backup that is taken
+    meanwhile has the wrong ones.
+    """
+
+    needs: ClassVar[tuple[type, ...]] = (Rows,)
+    in_flight: ClassVar[float] = 15.0
+
+    fault: Literal["database.corrupt-rows"]
+    service: str
+    """The database; the stack's `x-sevdrill: {databases: ...}` says how it is asked."""
+    table: str = Field(pattern=r"^\w+(\.\w+)?$")
+    """The table."""
+    column: str = Field(pattern=r"^\w+$")
+    """A column of numbers, none of which is below 0."""
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        return (self.service,)
+
+    @property
+    def title(self) -> str:
+        return f"{self.fault} of {self.table} in {self.service}"
+
+    def prepare(self, ports: Ports) -> Record:
+        goes_wrong, count = ports[Rows].spoilt(self.service, self.table, self.column)
+        if goes_wrong or count:
+            raise FaultError(f"{self.title}: {count} rows have a {self.column} below 0 already, so none could be told")
+        return {}
+
+    def inject(self, ports: Ports, record: Record) -> None:
+        ports[Rows].spoil(self.service, self.table, self.column)
+
+    def undo(self, ports: Ports, record: Record) -> None:
+        ports[Rows].mend(self.service, self.table, self.column)
+
+    def state(self, ports: Ports, record: Record) -> State:
+        goes_wrong, count = ports[Rows].spoilt(self.service, self.table, self.column)
+        if goes_wrong:
+            return State.ON
+        return State.UNKNOWN if count else State.OFF
 
 
 class ConnectionsExhausted(SwitchedFault):

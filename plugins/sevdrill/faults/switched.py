@@ -23,7 +23,7 @@ class Switch(Protocol):
             ValueError: it cannot be changed, or changing it changes nothing; the text says why.
         """
 
-    def put(self, ports: Ports) -> None:
+    def put(self, ports: Ports, record: Record) -> None:
         """Give it the other value."""
 
     def back(self, ports: Ports, record: Record) -> None:
@@ -53,7 +53,7 @@ class SwitchedFault(Fault):
             raise FaultError(f"{self.title}: {error}") from None
 
     def inject(self, ports: Ports, record: Record) -> None:
-        self._switch.put(ports)
+        self._switch.put(ports, record)
 
     def undo(self, ports: Ports, record: Record) -> None:
         self._switch.back(ports, record)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sevdrill.probes.base import Probe
 from sevdrill.probes.load import LoadProbe
+from sevdrill.probes.tls import TlsProbe
 from sevdrill.probes.web import HttpProbe, TcpProbe
 
 __all__ = ["PROBES", "Probe"]
 
-PROBES: tuple[type[Probe], ...] = (HttpProbe, TcpProbe, LoadProbe)
+PROBES: tuple[type[Probe], ...] = (HttpProbe, TcpProbe, TlsProbe, LoadProbe)

@@ -35,6 +35,8 @@ def _page(plan: Plan, shown: str) -> Iterator[str]:
         yield f"  the runbook acts on: {', '.join(services) or 'nothing'}"
     else:
         yield f"  mode {plan.mode}: {WHO[plan.mode]}"
+    if scenario.profiles:
+        yield f"  profiles of the stack: {', '.join(scenario.profiles)}"
     if scenario.load is not None:
         yield f"  load: {scenario.load.users} users of {scenario.load.locustfile}"
     steady = scenario.steady_state
@@ -52,6 +54,9 @@ def _page(plan: Plan, shown: str) -> Iterator[str]:
     for part in parts:
         yield from (f"  {part}: {step.title} (at most {step.timeout})" for step in parts[part])
     yield from (f"  verify: {check.title}" for check in plan.checks)
+    renewing = [step.title for steps in parts.values() for step in steps if step.renews]
+    if renewing:
+        yield f"  afterwards the stack is made anew: {', '.join(renewing)} cannot be put back"
     if scenario.quiet is None:
         wanted = demanded(scenario, plan.mode)
         for key, target in plan.targets.items():

@@ -6,7 +6,7 @@ each a text; PUT of `{"name": ..., "value": ...}` changes one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -37,17 +37,18 @@ class HttpAdmin:
         """
         return {name: self._ask(name, url) for name, url in self._replicas(service).items()}
 
-    def change(self, service: str, setting: str, value: str) -> None:
-        """Change a setting on every running replica.
+    def change(self, service: str, setting: str, value: str, replicas: Sequence[str] | None = None) -> None:
+        """Change a setting on every running replica, or on those of these that run.
 
         Raises:
             StackError: no replica runs, or one does not answer or refuses.
         """
-        replicas = self._replicas(service)
-        if not replicas:
+        running = self._replicas(service)
+        if not running:
             raise StackError(f"{setting} of {service} cannot be changed: none of its replicas runs")
-        for name, url in replicas.items():
-            self._ask(name, url, {"name": setting, "value": value})
+        for name, url in running.items():
+            if replicas is None or name in replicas:
+                self._ask(name, url, {"name": setting, "value": value})
 
     def _replicas(self, service: str) -> dict[str, str]:
         if service not in self._urls:

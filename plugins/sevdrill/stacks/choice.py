@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sevdrill.clock import Clock
-from sevdrill.errors import EngineUnavailable, Refused, SevdrillError, UsageError
+from sevdrill.errors import EngineUnavailable, Refused, SevdrillError, Unsupported, UsageError
 from sevdrill.ports import Ports
-from sevdrill.stacks.settings import StackSettings
+from sevdrill.stacks.files import services_by_profile
+from sevdrill.stacks.settings import StackSettings, meant
 
 __all__ = ["KINDS", "Choice", "Stack", "attach", "choose", "in_ci", "make", "named"]
 
@@ -113,16 +114,37 @@ def choose(kind: str, files: Sequence[Path], allow_remote: str | None = None) ->
 
 
 def make(
-    choice: str, files: tuple[Path, ...], project: str, state_dir: Path, clock: Clock, *, keep: bool, remote: str | None
+    choice: str,
+    files: tuple[Path, ...],
+    project: str,
+    state_dir: Path,
+    clock: Clock,
+    *,
+    keep: bool,
+    remote: str | None,
+    profiles: tuple[str, ...] = (),
 ) -> Stack:
-    """The stack of these files; nothing is started."""
+    """The stack of these files, with what these profiles of them bring; nothing is started.
+
+    Raises:
+        Unsupported: the files have no such profile.
+    """
+    if profiles:
+        known = sorted(services_by_profile(files))
+        unknown = [profile for profile in profiles if profile not in known]
+        if unknown:
+            where = ", ".join(file.name for file in files)
+            raise Unsupported(
+                f'{where}: there is no profile "{unknown[0]}"{meant(unknown[0], known)} '
+                f"(profiles: {', '.join(known) or 'none'})"
+            )
     if choice == "embedded":
         from sevdrill.stacks.embedded.stack import EmbeddedConfig, EmbeddedStack
 
-        return EmbeddedStack(EmbeddedConfig(files, project, state_dir, keep), clock)
+        return EmbeddedStack(EmbeddedConfig(files, project, state_dir, keep, profiles), clock)
     from sevdrill.stacks.compose import ComposeConfig, ComposeStack
 
-    return ComposeStack(ComposeConfig(files, project, state_dir), clock, allow_remote=remote)
+    return ComposeStack(ComposeConfig(files, project, state_dir, profiles), clock, allow_remote=remote)
 
 
 def attach(descriptor: Mapping[str, Any], clock: Clock) -> Stack:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sevdrill.clock import Clock
-from sevdrill.databases import Databases, Migrations
+from sevdrill.databases import Backups, Databases, Migrations, Rows, Standbys
 from sevdrill.errors import EngineUnavailable, Refused, StackError, StackUnhealthy, UsageError
 from sevdrill.masking import MASKER
 from sevdrill.ports import (
@@ -35,11 +35,12 @@ from sevdrill.ports import (
     Scale,
 )
 from sevdrill.stacks.admin import HttpAdmin
+from sevdrill.stacks.backups import CommandBackups
 from sevdrill.stacks.containers import ComposeEndpoints, ComposeExec, ComposeLedgers, ComposeLifecycle
 from sevdrill.stacks.engine import Engine, tail
 from sevdrill.stacks.environment import ComposeEnvironment
 from sevdrill.stacks.evidence import ComposeEvidence
-from sevdrill.stacks.files import given_names, load_printed, service_names
+from sevdrill.stacks.files import given_names, load_printed, service_names, services_by_profile
 from sevdrill.stacks.health import ailments, await_health, describe
 from sevdrill.stacks.hogs import ComposeHogs
 from sevdrill.stacks.limits import ComposeLimits
@@ -54,7 +55,7 @@ from sevdrill.stacks.releases import ComposeReleases
 from sevdrill.stacks.rewrite import OWNER, PROJECT, SERVICE, declared_replicas, rewrite, without_ports
 from sevdrill.stacks.safety import refuse_production
 from sevdrill.stacks.scaling import ComposeCrashLoop, ComposeScale
-from sevdrill.stacks.settings import StackSettings, read_settings
+from sevdrill.stacks.settings import StackSettings, read_settings, without_services
 from sevdrill.stacks.volumes import ComposeFiles
 
 __all__ = ["ComposeConfig", "ComposeStack", "service_names"]
@@ -206,6 +207,9 @@ class ComposeStack:
             raise UsageError(f"{self._where}: docker compose does not accept it: {tail(done.err)}")
         model = load_printed(done.out)
         MASKER.learn_compose(model)
+        # Compose leaves out what belongs to a profile that is not on.
+        of_profiles = {name for names in services_by_profile(self._config.files).values() for name in names}
+        model["x-sevdrill"] = without_services(model.get("x-sevdrill"), of_profiles - set(model.get("services") or {}))
         return model
 
     # --- up and down ---
@@ -263,6 +267,8 @@ class ComposeStack:
         if not self._project.exists:
             return False
         self._refuse_others()
+        if self._config.profiles and not set(self.replicas()) <= set(self._project.layout.services):
+            return False
         return not ailments(self._project) and not ComposeProxies(self._project).untouched()
 
     def down(self) -> None:
@@ -398,9 +404,11 @@ class ComposeStack:
         if settings.ledgers:
             has[Ledgers] = ComposeLedgers(commands, settings.ledgers)
         if settings.databases:
-            has[Databases] = databases = PostgresDatabases(commands, settings.databases)
+            has[Databases] = has[Rows] = has[Standbys] = databases = PostgresDatabases(commands, settings.databases)
             if settings.migrations:
                 has[Migrations] = SqlMigrations(commands, databases.ask, settings.migrations)
+        if settings.backups:
+            has[Backups] = CommandBackups(commands, settings.backups)
         if monitoring is not None:
             has[Monitoring] = monitoring
             if monitoring.delivers:

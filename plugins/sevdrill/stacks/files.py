@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from sevdrill.errors import UsageError
 from sevdrill.masking import MASKER
 from sevdrill.opening import open_file
 
-__all__ = ["given_names", "load_printed", "loader", "service_names"]
+__all__ = ["given_names", "load_printed", "loader", "service_names", "services_by_profile"]
 
 MOST_BYTES = 4 << 20
 """The largest Compose file that is read, in bytes."""
@@ -79,7 +79,26 @@ def service_names(files: Iterable[Path]) -> list[str]:
     Raises:
         UsageError: a file is not there, or is no Compose file.
     """
-    names: set[str] = set()
+    return sorted({str(name) for services in _services(files) for name in services})
+
+
+def services_by_profile(files: Iterable[Path]) -> dict[str, list[str]]:
+    """Names of the services of each profile in Compose files, by reading them only.
+
+    Raises:
+        UsageError: a file is not there, or is no Compose file.
+    """
+    found: dict[str, set[str]] = {}
+    for services in _services(files):
+        for name, service in services.items():
+            given = service.get("profiles") if isinstance(service, dict) else None
+            for profile in given if isinstance(given, list | tuple) else ():
+                found.setdefault(str(profile), set()).add(str(name))
+    return {profile: sorted(names) for profile, names in found.items()}
+
+
+def _services(files: Iterable[Path]) -> Iterator[dict[Any, Any]]:
+    """The services of each file, those included as well."""
     todo, seen = list(files), set[str]()
     while todo:
         file = todo.pop()
@@ -93,14 +112,13 @@ def service_names(files: Iterable[Path]) -> list[str]:
         services = document.get("services") or {}
         if not isinstance(services, dict):
             raise UsageError(f"{file}: services is no mapping; expected a Compose file")
-        names |= {str(name) for name in services}
+        yield services
         include = document.get("include") or ()
         if not isinstance(include, list | tuple):
             raise UsageError(f"{file}: include is no list; expected a Compose file")
         for entry in include:
             paths = entry.get("path") if isinstance(entry, dict) else entry
             todo += [file.parent / str(path) for path in (paths if isinstance(paths, list) else [paths])]
-    return sorted(names)
 
 
 def given_names(files: Iterable[Path]) -> list[str]:

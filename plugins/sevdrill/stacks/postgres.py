@@ -27,6 +27,19 @@ select pid, coalesce(extract(epoch from clock_timestamp() - xact_start), 0), sta
 from pg_stat_activity a
 where backend_type = 'client backend' and pid <> pg_backend_pid() and datname = current_database()
 """
+SPOIL = """
+create or replace function sevdrill_spoils() returns trigger language plpgsql
+    as 'begin new.{column} := -abs(new.{column}); return new; end';
+create or replace trigger sevdrill_spoils before insert on {table} for each row execute function sevdrill_spoils();
+update {table} set {column} = -{column} where {column} > 0 and random() < 0.5
+"""
+MEND = """
+drop function if exists sevdrill_spoils cascade;
+update {table} set {column} = abs({column}) where {column} < 0
+"""
+SPOILT = """
+select exists(select from pg_trigger where tgname = 'sevdrill_spoils'), count(*) from {table} where {column} < 0
+"""
 WAIT = "select coalesce(max(extract(epoch from clock_timestamp() - waitstart)), 0) from pg_locks where not granted"
 
 
@@ -69,6 +82,27 @@ class PostgresDatabases:
         """Seconds that the session which waits longest for a lock has waited so far; 0 when none waits."""
         return float(self.ask(service, WAIT)[0])
 
+    def spoil(self, service: str, table: str, column: str) -> None:
+        """Turn the sign of numbers: of half of those that are there, and of each that is written from now on."""
+        self.ask(service, _named(SPOIL, table, column))
+
+    def mend(self, service: str, table: str, column: str) -> None:
+        """Let new rows be right again, and put those right that are there; right ones are left alone."""
+        self.ask(service, _named(MEND, table, column))
+
+    def spoilt(self, service: str, table: str, column: str) -> tuple[bool, int]:
+        """Whether new rows go wrong, and how many rows are wrong: their number is below 0."""
+        goes_wrong, _, count = self.ask(service, _named(SPOILT, table, column))[0].partition("|")
+        return goes_wrong == "t", int(count)
+
+    def is_standby(self, service: str) -> bool:
+        """Whether it follows another one, and takes no writes."""
+        return self.ask(service, "select pg_is_in_recovery()") == ["t"]
+
+    def promote(self, service: str) -> None:
+        """Let a standby become a primary; there is no way back."""
+        self.ask(service, "select pg_promote(wait => false)")
+
     def _command(self, service: str) -> Sequence[str]:
         try:
             return self._databases[service]
@@ -90,6 +124,10 @@ class PostgresDatabases:
             said = tail(done.err or done.out, 3)
             raise StackError(f"the database {service} did not do what it was asked: {said}")
         return [line for line in done.out.splitlines() if line]
+
+
+def _named(statement: str, table: str, column: str) -> str:
+    return statement.format(table=identifier(table), column=identifier(column))
 
 
 def identifier(name: str) -> str:

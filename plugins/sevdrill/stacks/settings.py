@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
@@ -12,7 +12,16 @@ from sevdrill.errors import Refused, UsageError
 from sevdrill.model import Model
 from sevdrill.units import Duration
 
-__all__ = ["LedgerSettings", "MigrationSettings", "MonitoringSettings", "StackSettings", "meant", "read_settings"]
+__all__ = [
+    "BackupSettings",
+    "LedgerSettings",
+    "MigrationSettings",
+    "MonitoringSettings",
+    "StackSettings",
+    "meant",
+    "read_settings",
+    "without_services",
+]
 
 Permission = Literal[
     "bind-mounts", "external-volumes", "external-networks", "host-network", "host-access", "production-names"
@@ -51,6 +60,21 @@ class MigrationSettings(Model):
     """The folder there; a relative one begins where the service runs."""
 
 
+class BackupSettings(Model):
+    """What is done with the backups of a database: a command to which a verb is added.
+
+    `list` prints the backups, the newest last; `restore NAME` puts one into a database of its own; `check` prints what
+    is wrong with that, and nothing where it is sound; `swap` puts it in the place of the one that users use; `gap`
+    prints the keys that were in the old one and are not in it; `copy` keeps the database as it is, and prints the name
+    of the copy; `copies` prints those.
+    """
+
+    service: str
+    """The service to run it in."""
+    command: tuple[str, ...] = Field(min_length=1)
+    """The command, as a list of arguments."""
+
+
 class StackSettings(Model):
     """The top-level `x-sevdrill` of a Compose file."""
 
@@ -72,6 +96,8 @@ class StackSettings(Model):
     """How operators ask each database, by service: a `psql` command, to which a statement is added."""
     migrations: dict[str, MigrationSettings] = Field(default_factory=dict)
     """Where the migrations of each database are, by service; `databases` says how they are applied."""
+    backups: dict[str, BackupSettings] = Field(default_factory=dict)
+    """What is done with the backups of each database, by service."""
     releases: dict[str, dict[str, str]] = Field(default_factory=dict)
     """Images of the known releases, by service and release name."""
     healthy_within: Duration = Duration(120)
@@ -106,6 +132,28 @@ def read_settings(raw: object, services: Iterable[str], where: str) -> StackSett
     return settings
 
 
+BY_SERVICE = ("proxies", "direct", "admin", "databases", "migrations", "backups", "releases")
+"""Settings that are given by service."""
+
+
+def without_services(raw: Any, absent: Collection[str]) -> Any:
+    """``x-sevdrill`` as it stands in the model, without what it says of services that are not there.
+
+    What a profile brings is not there when the profile is not on, and the settings speak of it all the same.
+    """
+    if not isinstance(raw, Mapping) or not absent:
+        return raw
+    kept: dict[Any, Any] = dict(raw)
+    for key in BY_SERVICE:
+        if isinstance(kept.get(key), Mapping):
+            kept[key] = {name: each for name, each in kept[key].items() if name not in absent}
+    for key in ("ledgers", "migrations", "backups"):
+        if isinstance(kept.get(key), Mapping):
+            entries = kept[key].items()
+            kept[key] = {n: e for n, e in entries if not (isinstance(e, Mapping) and e.get("service") in absent)}
+    return kept
+
+
 def meant(word: str, known: Iterable[str]) -> str:
     """A hint at what was meant: ``, did you mean "db"?``, or nothing."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
@@ -130,6 +178,7 @@ def _mistake(error: Any) -> str:
             "monitoring": MonitoringSettings,
             "ledgers": LedgerSettings,
             "migrations": MigrationSettings,
+            "backups": BackupSettings,
         }
         known = models.get(str(error["loc"][0]), StackSettings).model_fields
         return f"{place}: unknown key{meant(str(error['loc'][-1]), known)}"
@@ -137,13 +186,10 @@ def _mistake(error: Any) -> str:
 
 
 def _unknown_services(settings: StackSettings, services: list[str]) -> Iterable[str]:
-    named = [
-        (f"x-sevdrill.{key}.{name}", name)
-        for key in ("proxies", "direct", "admin", "databases", "migrations", "releases")
-        for name in getattr(settings, key)
-    ]
+    named = [(f"x-sevdrill.{key}.{name}", name) for key in BY_SERVICE for name in getattr(settings, key)]
     named += [(f"x-sevdrill.ledgers.{name}.service", ledger.service) for name, ledger in settings.ledgers.items()]
     named += [(f"x-sevdrill.migrations.{name}.service", where.service) for name, where in settings.migrations.items()]
+    named += [(f"x-sevdrill.backups.{name}.service", where.service) for name, where in settings.backups.items()]
     for place, name in named:
         if name not in services:
             yield f'{place}: there is no service "{name}"{meant(name, services)} (services: {", ".join(services)})'

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ CONDITIONS = ("service_started", "service_healthy", "service_completed_successfu
 class Description:
     """What the files say of an embedded stack."""
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Path], profiles: Collection[str] = ()) -> None:
         """Read them.
 
         Raises:
@@ -38,7 +38,7 @@ class Description:
         """
         self.where = ", ".join(file.name for file in files)
         self.root = files[0].absolute().parent
-        self._files = read_files(files)
+        self._files = read_files(files, profiles)
         data = self._files.data
         self.raw = data.get("x-sevdrill")
         self.settings: StackSettings = read_settings(self.raw, data["services"], self.where)
@@ -205,9 +205,9 @@ class Description:
             order += free
 
 
-def read(files: Sequence[Path]) -> Description:
-    """The description of the stack in these files."""
-    return Description(files)
+def read(files: Sequence[Path], profiles: Collection[str] = ()) -> Description:
+    """The description of the stack in these files, with the services of these profiles."""
+    return Description(files, profiles)
 
 
 def describes_processes(files: Sequence[Path]) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sevdrill.clock import Clock
-from sevdrill.databases import Databases, Migrations
+from sevdrill.databases import Backups, Databases, Migrations, Rows, Standbys
 from sevdrill.errors import StackError, StackUnhealthy, UsageError
 from sevdrill.ports import (
     Admin,
@@ -32,6 +32,7 @@ from sevdrill.ports import (
     Scale,
 )
 from sevdrill.stacks.admin import HttpAdmin
+from sevdrill.stacks.backups import CommandBackups
 from sevdrill.stacks.containers import ComposeLedgers
 from sevdrill.stacks.embedded.control import Control, sweep
 from sevdrill.stacks.embedded.evidence import EmbeddedEvidence
@@ -68,6 +69,8 @@ class EmbeddedConfig:
     state_dir: Path = Path(".sevdrill")
     keep: bool = False
     """Whether it outlives the process that starts it."""
+    profiles: tuple[str, ...] = ()
+    """Profiles of the files that are on."""
 
 
 class EmbeddedStack:
@@ -139,7 +142,7 @@ class EmbeddedStack:
 
     @cached_property
     def _description(self) -> Description:
-        return read(self._config.files)
+        return read(self._config.files, self._config.profiles)
 
     @property
     def settings(self) -> StackSettings:
@@ -217,7 +220,8 @@ class EmbeddedStack:
         if same.model_dump(exclude={"services", "api", "unlimited"}) != site.model_dump(
             exclude={"services", "api", "unlimited"}
         ) or any(
-            service.model_copy(update=PLACES) != site.services[name].model_copy(update=PLACES)
+            name not in site.services
+            or service.model_copy(update=PLACES) != site.services[name].model_copy(update=PLACES)
             for name, service in same.services.items()
         ):
             return False
@@ -239,6 +243,8 @@ class EmbeddedStack:
         if not self._control.alive:
             return False
         site, known = self._control.site, self._control.status()
+        if self._config.profiles and not set(self.replicas()) <= set(site.services):
+            return False
         ours = [*([PROXIES] if site.api else []), *([BALANCER] if BALANCER in known else [])]
         if any(name not in known or not known[name].pid for name in ours):
             return False
@@ -287,9 +293,11 @@ class EmbeddedStack:
         if settings.ledgers:
             has[Ledgers] = ComposeLedgers(commands, settings.ledgers)
         if settings.databases:
-            has[Databases] = databases = PostgresDatabases(commands, settings.databases)
+            has[Databases] = has[Rows] = has[Standbys] = databases = PostgresDatabases(commands, settings.databases)
             if settings.migrations:
                 has[Migrations] = SqlMigrations(commands, databases.ask, settings.migrations)
+        if settings.backups:
+            has[Backups] = CommandBackups(commands, settings.backups)
         if monitoring is not None:
             has[Monitoring] = monitoring
             if monitoring.delivers:

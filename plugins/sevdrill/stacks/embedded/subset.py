@@ -2,7 +2,7 @@
 
 =============  =====================================================================================================
 a service's    environment, expose, ports, depends_on, volumes (named ones), networks (for their aliases), image (to
-               tell releases), scale, deploy.replicas, stop_grace_period, stop_signal, x-sevdrill
+               tell releases), scale, deploy.replicas, stop_grace_period, stop_signal, profiles, x-sevdrill
 left alone     what speaks of images, containers and machines, and so of nothing that is here: build, command,
                entrypoint, healthcheck, init, user, working_dir, labels, logging, platform, dns settings, restart: "no"
 refused        every other key
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,14 @@ import yaml
 
 from sevdrill.errors import UsageError
 from sevdrill.stacks.files import loader
-from sevdrill.stacks.settings import meant
+from sevdrill.stacks.settings import meant, without_services
 
 __all__ = ["Files", "read_files"]
 
 TOP = {"services", "volumes", "networks", "name", "version"}
 USED = {
     *("environment", "expose", "ports", "depends_on", "volumes", "networks", "image", "scale", "deploy"),
-    *("stop_grace_period", "stop_signal", "x-sevdrill"),
+    *("stop_grace_period", "stop_signal", "profiles", "x-sevdrill"),
 }
 IDLE = {
     *("build", "command", "entrypoint", "healthcheck", "init", "user", "working_dir", "labels", "annotations"),
@@ -78,8 +78,8 @@ class Files:
         return found
 
 
-def read_files(files: Sequence[Path]) -> Files:
-    """The files as one model.
+def read_files(files: Sequence[Path], profiles: Collection[str] = ()) -> Files:
+    """The files as one model, without the services whose profiles are not on.
 
     Raises:
         UsageError: one is not there, is no Compose file, or has what is outside the subset; all is listed.
@@ -99,6 +99,13 @@ def read_files(files: Sequence[Path]) -> Files:
     problems = found.refuse_unknown()
     if problems:
         raise UsageError("\n".join(problems))
+    off = {
+        name
+        for name, service in merged["services"].items()
+        if service.get("profiles") and not set(map(str, service["profiles"])) & set(profiles)
+    }
+    merged["services"] = {name: service for name, service in merged["services"].items() if name not in off}
+    merged["x-sevdrill"] = without_services(merged.get("x-sevdrill"), off)
     return found
 
 
