@@ -70,10 +70,10 @@ def test_writes_that_a_bad_release_loses_are_noticed(whole_stack: EmbeddedRoot) 
 
 def test_an_alert_on_what_nobody_feels_fails_a_quiet_day(whole_stack: EmbeddedRoot) -> None:
     path = whole_stack.drill("quiet-day.yml", (r"for: 20s", "for: 8s"), (r"after: 4s", "after: 1s"))
-    with with_rule(whole_stack, "ReplicaRestarted", 'min(up{job="app"}) == 0'):
+    with with_rule(whole_stack, "WorkerRestarted", 'min(up{job="worker"}) == 0'):
         result = whole_stack.run(path)
     assert result.outcome == "failed", result.output
-    assert "nobody was paged: broken: 1 page(s) delivered: ReplicaRestarted" in result.reasons
+    assert "nobody was paged: broken: 1 page(s) delivered: WorkerRestarted" in result.reasons
 
 
 def test_a_dead_monitoring_is_invalid(whole_stack: EmbeddedRoot) -> None:
