@@ -10,6 +10,9 @@ WORKERS ?= 2
 # Where `make sabotage` runs: embedded or compose.
 STACK ?= embedded
 
+# Where bytecode is not kept, each of the many pytest processes compiles the whole package anew: that is half of its start.
+export PYTHONDONTWRITEBYTECODE =
+
 .DEFAULT_GOAL := help
 .PHONY: help drill test test-fast browser-tools bench endurance lint images engine-check schema recordings sabotage clean
 
