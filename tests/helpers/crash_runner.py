@@ -107,6 +107,12 @@ class Crowd:
         self._look = follow(Surge(folder), self.users, lambda: self._there, self._change)
         threading.Thread(target=self._go_on, daemon=True).start()
 
+    def start(self) -> None:
+        """They are there already."""
+
+    def stop(self) -> None:
+        """They stay for as long as their process."""
+
     def _change(self, users: int) -> None:
         self._there = users
 
@@ -158,7 +164,9 @@ class Runner:
         more = {"max": "1500ms"} if self.moment == "stopped" else {}
         idle = {"fault": "test.idle", "file": str(self.folder / "idle")}
         announce = {"action": "announce", "status": "identified"}
+        load = {"load": {"locustfile": "x.py"}} if self.kind == "load.spike" else {}
         return {
+            **load,
             "drill": "x",
             "severity": "SEV-4",
             "steady_state": {
@@ -223,6 +231,8 @@ class Runner:
                     self.die()
 
             act(what, Ports({port: Watched(one, after) for port, one in ports._ports.items()}), record)
+            # What uses no port (a file of the load's) is done in one go.
+            after()
             # It is all over, and nothing has changed: then there is nothing to prove.
             sys.exit(f"{self.kind} changed nothing that can be seen")
 
