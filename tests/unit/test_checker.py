@@ -219,6 +219,31 @@ def test_errors_of_a_few_requests_wake_nobody() -> None:
     assert "HighErrorRate" not in firing({**requests("201", 0.4), **requests("500", 0.4), **up}, 30)
 
 
+def test_a_certificate_is_a_ticket_in_time_and_a_page_when_it_is_over() -> None:
+    def fires(days: float) -> set[str]:
+        name = "edge_certificate_days_left{job=edge}"
+        return set(firing({name: [days] * 10, "up{job=app}": [1.0] * 10}, 10)) - {"Heartbeat"}
+
+    assert fires(90.0) == fires(math.nan) == set(), "nobody has looked at it yet"
+    assert fires(5.0) == {"CertificateExpiring"}
+    assert fires(-1.0) == {"CertificateExpired"}
+
+
+def test_one_replica_that_fails_what_the_edge_gives_it_pages_and_its_window_is_kept() -> None:
+    def answers(replica: str, status: str, counts: list[float]) -> dict[str, list[float | None]]:
+        return {f"edge_requests_total{{job=edge,replica={replica},status={status}}}": list(counts)}
+
+    up: dict[str, list[float | None]] = {"up{job=app}": [1.0] * 40}
+    steady, broken = [10.0 * n for n in range(40)], [10.0 * min(max(n - 5, 0), 10) for n in range(40)]
+    found = firing(
+        {**answers("a", "200", steady), **answers("b", "200", steady), **answers("b", "500", broken), **up}, 40
+    )
+    assert found["BadInstanceInWindow"][0] <= found["BadInstance"][0] < 10
+    assert found["BadInstanceInWindow"][-1] > found["BadInstance"][-1] + 10
+    meant = {**answers("a", "200", steady), **answers("b", "503", broken), **up}
+    assert "BadInstance" not in firing(meant, 40), "503 is an answer that was meant"
+
+
 def test_what_alertmanager_is_told() -> None:
     [rule] = [rule for rules in read_rules(RULES).values() for rule in rules if rule.name == "DiskFilling"]
     series: dict[str, list[float | None]] = {
