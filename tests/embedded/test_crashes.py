@@ -38,8 +38,8 @@ KINDS = [kind for kind in EXAMPLES if not NEEDS[kind] & LACKS]
 
 
 WHEN = (*MOMENTS, "restarted")
-# On Compose a runner dies at every moment of every kind. Here, where the same undos act, each kind has one moment, in
-# turn; `CRASHES=all` asks for everything.
+# On Compose a runner dies at every moment of every kind that does something of its own. Here, where the same undos act,
+# each kind has one moment, in turn; `CRASHES=all` asks for everything.
 CELLS = [
     (kind, moment)
     for number, kind in enumerate(KINDS)

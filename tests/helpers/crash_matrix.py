@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import multiprocessing
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
@@ -18,6 +20,7 @@ import pytest
 
 from sevdrill.clock import SystemClock
 from sevdrill.healing import heal_all
+from sevdrill.kinds import Kinds
 from sevdrill.stacks.compose import ComposeStack
 from sevdrill.stacks.embedded.stack import EmbeddedStack
 from sevdrill.surges import Surge
@@ -32,7 +35,26 @@ PROMISED = 10.0
 GONE_WITHIN = 2 * PROMISED
 """What a single one may take here, where so many runners that die at once keep a small machine busy."""
 BEFORE = ("before the journal", "after the journal", "torn")
+KINDS = {**Kinds.default().named("fault"), **Kinds.default().named("action")}
 MOMENTS = (*BEFORE[:2], "in flight", "mid-injection", "after", "respond", "undo")
+
+
+def sampled(kinds: Sequence[str], moments: Sequence[str]) -> list[tuple[str, str]]:
+    """Every moment of the first of the kinds that share all of their methods, and one, in turn, of each other.
+
+    Everything with ``CRASHES=all``.
+    """
+    seen: set[object] = set()
+    cells = []
+    for number, name in enumerate(kinds):
+        kind = KINDS[name]
+        methods = [getattr(kind, method, None) for method in ("prepare", "inject", "run", "undo", "state")]
+        switched = getattr(kind, "_switch", None)
+        shared = (*methods, switched and inspect.signature(switched.fget).return_annotation)
+        whole = shared not in seen or os.environ.get("CRASHES") == "all"
+        seen.add(shared)
+        cells += [(name, m) for step, m in enumerate(moments) if whole or (step - number) % len(moments) == 0]
+    return cells
 
 
 def look_at(stack: dict[str, Any], kind: str) -> dict[str, Any]:
