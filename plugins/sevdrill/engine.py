@@ -140,7 +140,7 @@ class Engine:
                         self._say_over(reason, None)
                     self._restore(patience=patience)
                     if interrupted is not None:
-                        self._say_over(reason, not self.dirty)
+                        self._say_over(reason, not (self.dirty or self.renewed))
             finally:
                 self._watch.end_all()
                 self._quietly(End(dirty=self.dirty))

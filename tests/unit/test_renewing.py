@@ -13,7 +13,7 @@ from sevdrill import healing, session
 from sevdrill.clock import SystemClock
 from sevdrill.databases import Standbys
 from sevdrill.errors import StackError, UsageError
-from sevdrill.journal import JournalFile
+from sevdrill.journal import REAL_INCIDENT, JournalFile
 from sevdrill.judge import Outcome
 from sevdrill.ports import Proxies
 from sevdrill.reports.plan import plan_page
@@ -93,6 +93,19 @@ def test_a_primary_cannot_be_promoted(tmp_path: Path) -> None:
     verdict = run.run()
     assert any("is no standby, it takes writes already" in reason for reason in verdict.reasons), verdict.reasons
     assert run.engine.renewed == [], "what was refused needs no new stack"
+
+
+def test_nobody_is_told_that_everything_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = ToyStack()
+    run, standby = toy(tmp_path, stack)
+
+    def interrupted(service: str) -> None:
+        raise KeyboardInterrupt(REAL_INCIDENT)
+
+    monkeypatch.setattr(standby, "promote", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.run()
+    assert [call for call in stack.calls if call.startswith("over")] == ["over None", "over False"]
 
 
 class Fake:
