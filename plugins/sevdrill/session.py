@@ -487,6 +487,8 @@ class DrillSession:
     def _fit_profiles(self) -> None:
         """Let the stack have the profiles that the next drill needs; those that it has besides do no harm."""
         assert self._stack is not None
+        if self._wanted == self._profiles:
+            return
         lacks = [profile for profile in self._wanted if profile not in self._profiles]
         if not self._stack.exists():
             self._profiles = self._wanted

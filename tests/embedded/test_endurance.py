@@ -8,6 +8,9 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from embedded_root import SmallPlace
@@ -123,17 +126,17 @@ def _work(samples: list[dict[str, dict[str, float]]]) -> float:
     return min(float(sample["worked"]) for sample in samples)  # type: ignore[arg-type]
 
 
-def test_the_samples_would_show_growth(place: SmallPlace) -> None:
-    # As above, of a stack whose helper leaks: the claim can fail.
-    names: dict[str, int] = {}
-    exec(CONFTEST, names)
-    uses = names["uses"]
-    before = uses(os.getpid())  # type: ignore[operator]
-    kept = [b"x" * (1 << 20) for _ in range(64)]
-    leaked = [os.open(os.devnull, os.O_RDONLY) for _ in range(10)]
-    after = uses(os.getpid())  # type: ignore[operator]
-    for file in leaked:
-        os.close(file)
-    assert len(kept) == 64
-    assert after["descriptors"] == before["descriptors"] + 10
-    assert after["memory"] >= before["memory"] + (60 << 20)
+def test_the_samples_would_show_growth(tmp_path: Path) -> None:
+    # Of a process that leaks, and does nothing else: the claim can fail.
+    leak = f"""
+import os
+{CONFTEST}
+before = uses(os.getpid())
+kept = [b"x" * (1 << 20) for _ in range(64)]
+leaked = [os.open(os.devnull, os.O_RDONLY) for _ in range(10)]
+after = uses(os.getpid())
+assert len(kept) == 64
+assert after["descriptors"] == before["descriptors"] + 10, (before, after)
+assert after["memory"] >= before["memory"] + (60 << 20), (before, after)
+"""
+    subprocess.run([sys.executable, "-c", leak], cwd=tmp_path, check=True, timeout=60)

@@ -122,7 +122,8 @@ class NoFailuresAfter(Check):
             return Finding(Result.BROKEN, f"{bad.start - done:.1f} s after it: {bad.why}")
         served = max((s.users.requests for s in after if s.users is not None), default=0)
         if not served:
-            return Finding(Result.UNKNOWN, "no request was looked at after it")
+            more = f"steady_state.hold has to be longer than its grace of {self.grace}"
+            return Finding(Result.UNKNOWN, f"no request was looked at after it; {more}")
         return Finding(Result.HOLDS, f"for {after[-1].end - done:.1f} s, with up to {served} requests in {over:g} s")
 
 
