@@ -1,7 +1,7 @@
 """Runs a plan: acts on the stack and records what it sees. Judges nothing.
 
 The main thread walks through the phases and is the only one that changes the stack (beside `investigate:` steps); every
-probe and detector samples on a thread of its own. Every change runs shielded from signals: Ctrl-C waits for it.
+probe and detector samples on a thread of its own. All of it runs shielded from signals: they are heeded where it waits.
 """
 
 from __future__ import annotations
@@ -114,6 +114,14 @@ class Engine:
             KeyboardInterrupt: the run was interrupted; everything was undone first.
         """
         self._main = threading.current_thread()
+        # A signal between any two lines could find a thread half started, or a fault that nobody owns yet: it is heeded
+        # where the drill waits.
+        with self.shield.shielded():
+            interrupted = self._run()
+        if interrupted is not None:
+            raise interrupted
+
+    def _run(self) -> KeyboardInterrupt | None:
         interrupted: KeyboardInterrupt | None = None
         patience = self.settings.patience
         try:
@@ -122,7 +130,7 @@ class Engine:
             patience = HURRIED
             self._quietly(Stopped(kind="aborted", reason=f"stop condition: {error}"))
         except KeyboardInterrupt as error:
-            interrupted = error
+            interrupted, patience = error, HURRIED
         except (_Invalid, SevdrillError) as error:
             self._quietly(Stopped(kind="invalid", reason=str(error)))
         except OSError as error:
@@ -132,20 +140,18 @@ class Engine:
             self._stopping.set()
             self._open = False
             try:
-                with self.shield.shielded():
-                    if interrupted is not None:
-                        patience = HURRIED
-                        reason = self.journal.asked_to_stop() or f"interrupted by {interrupted or 'Ctrl-C'}"
-                        self._quietly(Stopped(kind="aborted", reason=reason))
-                        self._say_over(reason, None)
-                    self._restore(patience=patience)
-                    if interrupted is not None:
-                        self._say_over(reason, not (self.dirty or self.renewed))
+                reason = ""
+                if interrupted is not None:
+                    reason = self.journal.asked_to_stop() or f"interrupted by {interrupted or 'Ctrl-C'}"
+                    self._quietly(Stopped(kind="aborted", reason=reason))
+                    self._say_over(reason, None)
+                self._restore(patience=patience)
+                if interrupted is not None:
+                    self._say_over(reason, not (self.dirty or self.renewed))
             finally:
                 self._watch.end_all()
                 self._quietly(End(dirty=self.dirty))
-        if interrupted is not None:
-            raise interrupted
+        return interrupted
 
     def _say_over(self, reason: str, undone: bool | None) -> None:
         """Tell everybody that a drill ends for a real incident; no trouble with that stands in the way of an undo."""
@@ -231,8 +237,7 @@ class Engine:
 
     def _prepare(self) -> None:
         if self.plan.scenario.load is not None:
-            with self.shield.shielded():
-                self.ports[Load].start()
+            self.ports[Load].start()
         if Monitoring in self.ports:
             self._watch.begin_monitoring()
             if not self._wait(lambda: self._watch.is_("monitoring", True), self.settings.patience):
@@ -245,15 +250,13 @@ class Engine:
         began = self.timeline.now()
         for index, fault in sorted(enumerate(self.plan.scenario.inject), key=lambda pair: pair[1].after):
             self._wait(lambda: False, max(0.0, began + fault.after - self.timeline.now()))
-            with self.shield.shielded():
-                active = self._own(index, fault, fault.prepare(self.ports), f"{index}")
-                self._fault_line(active, "prepared")
+            active = self._own(index, fault, fault.prepare(self.ports), f"{index}")
+            self._fault_line(active, "prepared")
             # Preparing took a moment: what is measured begins with a stack that is steady now.
             is_first = self._injected is None and self.plan.scenario.quiet is None
             if is_first and not self._wait(self._watch.ready, self.settings.patience):
                 raise _Invalid(f"the stack did not stay healthy before the fault: {self._watch.why_not_ready()}")
-            with self.shield.shielded():
-                self._inject_one(active, fault)
+            self._inject_one(active, fault)
             self._prove(active)
 
     def _repeat(self) -> str:
@@ -331,16 +334,15 @@ class Engine:
                 return
         deadline = self.timeline.now() + step.timeout
         try:
-            with self.shield.shielded():
-                record = step.prepare(self.ports)
-                lo = self.timeline.now()
-                if step.renews:
-                    self.journal.renew(step.title)
-                    self.renewed.append(step.title)
-                if isinstance(step, RevertingAction):
-                    self._own(len(self._active), step, record, f"{part}:{index}")
-                with self.journal.flight(step.in_flight):
-                    step.run(self.ports, record)
+            record = step.prepare(self.ports)
+            lo = self.timeline.now()
+            if step.renews:
+                self.journal.renew(step.title)
+                self.renewed.append(step.title)
+            if isinstance(step, RevertingAction):
+                self._own(len(self._active), step, record, f"{part}:{index}")
+            with self.journal.flight(step.in_flight):
+                step.run(self.ports, record)
         except SevdrillError as error:
             line("ended", ok=False, why=str(error))
             return
@@ -383,8 +385,7 @@ class Engine:
     def _verify(self) -> None:
         if self.plan.scenario.load is not None:
             self._watch.end_load_probes()
-            with self.shield.shielded():
-                self.ports[Load].stop()
+            self.ports[Load].stop()
         open_checks = dict(enumerate(self.plan.checks))
         began = self.timeline.now()
         # What was never cured does not get better by waiting: then each check is read once.
@@ -488,7 +489,8 @@ class Engine:
         """Wait for a condition on what was recorded, for so many seconds; undo meanwhile what is due by itself.
 
         Raises:
-            _Breach: a stop condition came true; until undo has begun, and in the main thread only.
+            KeyboardInterrupt: a signal came; as the next, until undo has begun, and in the main thread only.
+            _Breach: a stop condition came true.
         """
         deadline = self.timeline.now() + seconds
         while True:
@@ -504,7 +506,10 @@ class Engine:
                 self.timeline.changed.wait(min(left, 0.25))
 
     def _heed_stop(self) -> None:
-        if self._watch.breach and not self._stopping.is_set() and threading.current_thread() is self._main:
+        if self._stopping.is_set() or threading.current_thread() is not self._main:
+            return
+        self.shield.heed()
+        if self._watch.breach:
             raise _Breach(self._watch.breach)
 
     def _look(self, look: Callable[[], T]) -> T:
@@ -519,8 +524,7 @@ class Engine:
             return
         for active in self._active:
             if active.undo_at is not None and not active.settled and self.timeline.now() >= active.undo_at:
-                with self.shield.shielded():
-                    self._settle(active)
+                self._settle(active)
 
     def _escalate(self) -> None:
         """Bring in the levels that are due: from detection on, until the steady state is back."""

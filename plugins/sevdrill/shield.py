@@ -1,8 +1,8 @@
 """Signals that must not tear an undo apart.
 
-SIGINT and SIGTERM raise `Interrupted` in the main thread, except inside `Shield.shielded`, where they wait for its end.
-Every call that changes the stack runs shielded, so Ctrl-C waits for the one in flight, and a second Ctrl-C cannot stop
-an undo.
+SIGINT and SIGTERM raise `Interrupted` in the main thread, except inside `Shield.shielded`, where they wait for its end
+or for `Shield.heed`. A drill runs shielded from its first line to its last, and heeds signals wherever it waits: so
+Ctrl-C waits for the call in flight, and a second Ctrl-C cannot stop an undo.
 """
 
 from __future__ import annotations
@@ -64,8 +64,14 @@ class Shield:
             yield
         finally:
             self._depth -= 1
-        if not self._depth and self._pending is not None:
-            name, self._pending = self._pending, None
-            if not self._interrupted:
-                self._interrupted = True
-                raise Interrupted(name)
+        if not self._depth:
+            self.heed()
+
+    def heed(self) -> None:
+        """Raise what came, from the middle of a shielded block, where that can be left: in the main thread only."""
+        if self._pending is None or threading.current_thread() is not threading.main_thread():
+            return
+        name, self._pending = self._pending, None
+        if not self._interrupted:
+            self._interrupted = True
+            raise Interrupted(name)
