@@ -39,6 +39,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
             (r"(\bover\b\W+)5s", r"\g<1>3s"),
             # Two stacks and their users on few cores: a probe that comes late must not break a hold.
             (r"(\bevery\b\W+)200ms", r"\g<1>500ms"),
+            (r"(\btimeout\b\W+)1s", r"\g<1>4s"),
             # What users wait on a busy machine is not what most drills are about.
             *(() if name in OF_WAITING else SLOWER),
         ):
