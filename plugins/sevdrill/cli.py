@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "--stack", action="append", type=Path, default=[], metavar="FILE", help="Compose file, to check service names"
     )
     validate.set_defaults(run=_validate)
-    kinds = commands.add_parser("kinds", help="show every fault, action, probe and check, with its settings")
+    kinds = commands.add_parser("kinds", help="show every fault, action, detector, probe and check, with its settings")
     form = kinds.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="as JSON")
     form.add_argument("--markdown", action="store_true", help="as a page of Markdown, such as docs/kinds.md")

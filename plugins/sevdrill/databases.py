@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Backups", "Databases", "DbSession", "Migration", "Migrations", "Rows", "Standbys"]
+__all__ = ["Backups", "Databases", "DbSession", "Migration", "Migrations", "Rows", "Sql", "Standbys"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,17 @@ class Databases(Protocol):
 
     def longest_wait(self, service: str) -> float:
         """Seconds that the session which waits longest for a lock has waited so far; 0 when none waits."""
+
+
+class Sql(Protocol):
+    """Ask the database that a service is."""
+
+    def query(self, service: str, query: str) -> list[str]:
+        """The rows that a query gives, one a line; it can change nothing.
+
+        Raises:
+            StackError: the stack names no database of this service, or it does not answer.
+        """
 
 
 class Rows(Protocol):

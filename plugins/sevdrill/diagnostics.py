@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from sevdrill.detectors import tag_of
 from sevdrill.errors import DrillFileError
 from sevdrill.kinds import Kinds
 from sevdrill.model import Model
@@ -221,12 +222,23 @@ def schema(kinds: Kinds | None = None) -> Schema:
 def _drill_schema(kinds: Kinds) -> Schema:
     """JSON Schema of a drill file that may use these kinds; treat it as read-only."""
     made: Schema = plain(scenario_model(kinds).model_json_schema(by_alias=True))
+    # What detects is told by which key is there, and pydantic says that of no schema.
+    detectors = made["properties"]["detect"]["items"]
+    *own, made["$defs"]["DetectingProbe"] = detectors["oneOf"]
+    references = [each["$ref"] for each in own] + ["#/$defs/DetectingProbe"]
+    detectors["oneOf"] = [{"$ref": reference} for reference in references]
+    tags = [_told_by(made["$defs"][reference.rpartition("/")[2]]) for reference in references]
+    detectors["discriminator"] = {"mapping": dict(zip(tags, references, strict=True))}
     for key, target in made["properties"]["targets"]["properties"].items():
         target["description"] = f"At most this long from `injected` to `{LIMITS[key]}`."
     made["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     made["title"] = "sevdrill drill"
     made["oneOf"] = [{"required": ["inject"], "not": {"required": ["quiet"]}}, {"required": ["quiet"]}]
     return made
+
+
+def _told_by(node: Schema) -> str:
+    return str(node.get("discriminator", {}).get("propertyName") or tag_of(node["properties"]))
 
 
 @lru_cache(maxsize=16)
@@ -318,10 +330,10 @@ class _Checker:
                 value[tag] = meant
             return bool(meant)
         if kind == "union_tag_not_found" and isinstance(value, dict):
-            tag = shape.tag(node)
-            near = next((key for key in value if suggest(key, [tag])), None)
-            if near is not None and tag not in value:
-                self._rename((*place, near), did_you_mean("key", near, [tag])[0], tag)
+            tags = shape.tags(node)
+            near = next((key for key in value if suggest(key, tags)), None)
+            if near is not None and not any(tag in value for tag in tags):
+                self._rename((*place, near), *did_you_mean("key", near, tags))
                 return True
         if kind == "literal_error" and loc[-1] == "[key]" and place and place[-1] == loc[-2]:
             inside = shape.locate(self._data, loc[:-2])[1]

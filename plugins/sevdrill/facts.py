@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sevdrill.detectors import alerts_of
 from sevdrill.plan import effect_series, steady_series
 from sevdrill.ports import Load
 from sevdrill.scenario import Scenario
@@ -116,7 +117,7 @@ class Situation:
 
 
 def _alerts(situation: Situation) -> str:
-    names = [detector.alert for detector in situation.scenario.detect]
+    names = list(alerts_of(situation.scenario.detect))
     return f"what the alert {' or '.join(names)} watches" if names else "the service"
 
 

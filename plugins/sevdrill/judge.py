@@ -13,8 +13,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from sevdrill.checks import Check, Finding, Result
+from sevdrill.detectors import listens, missing
 from sevdrill.marks import Mark, Recorded
-from sevdrill.plan import alert_series, checks_of, demanded, effect_series, played, steady_series, targets_of
+from sevdrill.plan import checks_of, demanded, detect_series, effect_series, played, steady_series, targets_of
 from sevdrill.ports import Pager
 from sevdrill.scenario import Scenario
 from sevdrill.severity import LIMITS, Policy, Target
@@ -206,7 +207,7 @@ class _Judge:
                 why = before[-1].why if before and not before[-1].ok else f"it did not hold for {steady.hold}"
                 text = f"the stack was not healthy before the fault: {probe.title}: {why}"
                 yield _Reason(text, (*self.seen.around(before[-1:]), *lines))
-        for series in (*effect_series(self.scenario), *alert_series(self.scenario)):
+        for series in (*effect_series(self.scenario), *detect_series(self.scenario)):
             # A single look that failed says nothing; the last one that did say something counts, if it is fresh.
             before = [s for s in self.seen.of(series, until=start) if s.ok is not None]
             if not before or before[-1].ok is not False or start - before[-1].end > KNOWN_WITHIN:
@@ -249,7 +250,7 @@ class _Judge:
                 yield _Reason(text, self.seen.lines(*last))
 
     def _monitoring(self) -> Iterator[_Reason]:
-        if not (self.scenario.detect or self.scenario.quiet):
+        if not (listens(self.scenario.detect) or self.scenario.quiet):
             return
         until = self.seen.phase("restore")
         if self.seen.start is None or until is None:
@@ -320,10 +321,10 @@ class _Judge:
             yield _Reason("recover: the steady state never came back and held", self._last_bad())
         if "injected" in self.marks:
             injected = self.marks["injected"].when.lo
-            for series, detector in alert_series(self.scenario).items():
+            for series, detector in detect_series(self.scenario).items():
                 if became_true(self.seen.samples.get(series, []), injected) is None:
                     lines = self.seen.around(self.seen.of(series, since=injected))
-                    yield _Reason(f"detect: {detector.title} never fired", lines)
+                    yield _Reason(f"detect: {missing(detector)}", lines)
         for result in targets:
             if result.met is False:
                 limit = f"{result.target.key}: the limit is {result.target.limit} ({result.target.source})"

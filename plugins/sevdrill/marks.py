@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, get_args
 
-from sevdrill.plan import alert_series, effect_series, steady_series
+from sevdrill.detectors import alerts_of
+from sevdrill.plan import detect_series, effect_series, steady_series
 from sevdrill.ports import Load
 from sevdrill.scenario import Scenario
 from sevdrill.sop import Status
@@ -91,7 +92,7 @@ class Recorded:
         injected = self.marks["injected"].when
         found: dict[str, Mark | None] = {
             "symptom": self._first(effect_series(self.scenario), injected.lo),
-            "detected": self._first(alert_series(self.scenario), injected.lo),
+            "detected": self._first(detect_series(self.scenario), injected.lo),
             "paged": self._paged(injected),
             "recovered": self._recovered(injected),
         }
@@ -109,7 +110,7 @@ class Recorded:
         return Mark(Interval(min(lo, first.end), first.end), self.lines(before, first))
 
     def _paged(self, injected: Interval) -> Mark | None:
-        wanted = {detector.alert for detector in self.scenario.detect}
+        wanted = set(alerts_of(self.scenario.detect))
         for page in self.timeline.of(PageLine):
             named = {str(alert.get("name")) for alert in page.alerts}
             if page.kind == "page" and page.status == "firing" and page.hi >= injected.lo and named & wanted:

@@ -9,20 +9,21 @@ from sevdrill.actions import Action
 from sevdrill.blast import Hit, hits
 from sevdrill.checks import Check
 from sevdrill.checks.alerts import AlertResolved, NotPaged
+from sevdrill.detectors import AlertDetector, Detector, alerts_of
 from sevdrill.errors import Unsupported, UsageError
 from sevdrill.faults import Fault
 from sevdrill.ports import Load, Messages, Monitoring, Ports, Undos
 from sevdrill.probes import Probe
-from sevdrill.scenario import AlertDetector, Scenario
+from sevdrill.scenario import Scenario
 from sevdrill.severity import LIMITS, Policy, Target
 from sevdrill.timeline import Mode
 from sevdrill.units import Duration
 
 __all__ = [
     "Plan",
-    "alert_series",
     "checks_of",
     "demanded",
+    "detect_series",
     "effect_series",
     "given_time",
     "make_plan",
@@ -48,9 +49,12 @@ def stop_series(scenario: Scenario) -> dict[str, Probe]:
     return {f"stop:{n}:{probe.title}": probe for n, probe in enumerate(scenario.stop)}
 
 
-def alert_series(scenario: Scenario) -> dict[str, AlertDetector]:
-    """The alerts that must fire, by the name of their series in the timeline."""
-    return {f"alert:{n}:{detector.alert}": detector for n, detector in enumerate(scenario.detect)}
+def detect_series(scenario: Scenario) -> dict[str, Detector]:
+    """What must tell of the incident, by the name of its series in the timeline."""
+    return {
+        f"alert:{n}:{each.alert}" if isinstance(each, AlertDetector) else f"detect:{n}:{each.title}": each
+        for n, each in enumerate(scenario.detect)
+    }
 
 
 def targets_of(scenario: Scenario, policy: Policy, mode: Mode = "auto") -> dict[str, Target]:
@@ -105,9 +109,9 @@ def checks_of(scenario: Scenario) -> tuple[Check, ...]:
             checks.append(NotPaged(check="not_paged"))
     else:
         checks += [
-            AlertResolved(check="alert_resolved", alert=detector.alert, labels=detector.labels)
-            for detector in scenario.detect
-            if detector.alert not in named
+            AlertResolved(check="alert_resolved", alert=alert, labels=labels)
+            for alert, labels in alerts_of(scenario.detect).items()
+            if alert not in named
         ]
     return tuple(checks)
 
@@ -180,7 +184,10 @@ def _needs(scenario: Scenario, checks: tuple[Check, ...], mode: Mode) -> Iterato
     for probe in (*scenario.steady_state.probes, *scenario.effect, *scenario.stop):
         for port in probe.needs:
             yield probe.title, port
-    if scenario.detect or scenario.quiet:
+    for detector in scenario.detect:
+        for port in detector.needs:
+            yield detector.title, port
+    if scenario.quiet:
         yield "detection", Monitoring
 
 

@@ -7,6 +7,7 @@ import select
 import shutil
 import threading
 
+from sevdrill.detectors import DETECTING
 from sevdrill.escaping import line as one_line
 from sevdrill.plan import targets_of
 from sevdrill.scenario import Scenario
@@ -77,8 +78,9 @@ class Progress:
             case MarkLine(name="injected" | "quiet"):
                 self._zero = line.lo
                 return line.name
-            case Sample(series=series, ok=True) if series.startswith("alert:") and self._zero is not None:
-                return f"{series.split(':', 2)[-1]} fires" if self._phase == "detect" else ""
+            case Sample(series=series, ok=True) if series.startswith(DETECTING) and self._zero is not None:
+                told = series.split(":", 2)[-1] + (" fires" if series.startswith("alert:") else "")
+                return told if self._phase == "detect" else ""
             case FaultLine():
                 return f"{line.title}: {line.event}"
             case StepLine(event="began"):

@@ -131,6 +131,7 @@ def items(data: dict[str, Any]) -> Iterator[tuple[Place, str, dict[str, Any]]]:
         (("steady_state", "probes"), "probe", _dict(data.get("steady_state")).get("probes")),
         (("inject",), "fault", data.get("inject")),
         (("effect",), "probe", data.get("effect")),
+        (("detect",), "probe", data.get("detect")),
         (("investigate",), "action", data.get("investigate")),
         (("respond",), "action", data.get("respond")),
         (("close",), "action", data.get("close")),
@@ -139,7 +140,8 @@ def items(data: dict[str, Any]) -> Iterator[tuple[Place, str, dict[str, Any]]]:
     )
     for place, key, items in lists:
         for index, item in enumerate(_sequence(items)):
-            if isinstance(item, dict):
+            # Among what detects are probes; the rest of it is no kind.
+            if isinstance(item, dict) and (place != ("detect",) or "probe" in item):
                 yield (*place, index), key, item
 
 

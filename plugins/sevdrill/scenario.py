@@ -16,7 +16,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self, Union
 
 from pydantic import (
     AfterValidator,
+    Discriminator,
     Field,
+    Tag,
     ValidationInfo,
     WithJsonSchema,
     create_model,
@@ -27,6 +29,7 @@ from pydantic_core import PydanticCustomError
 
 from sevdrill.actions import Action
 from sevdrill.checks import Check
+from sevdrill.detectors import DETECTORS, Detector, tag_of
 from sevdrill.faults import Fault
 from sevdrill.kinds import Kinds
 from sevdrill.model import Model
@@ -37,7 +40,6 @@ from sevdrill.sop import Severity
 from sevdrill.units import Duration, Percent
 
 __all__ = [
-    "AlertDetector",
     "BlastRadius",
     "Kinds",
     "LoadSpec",
@@ -108,21 +110,6 @@ class BlastRadius(Model):
     """How many services."""
     replicas: Percent = Percent(0.5)
     """Which share of each service's replicas may be taken out of action, rounded up: a single one may be hit."""
-
-
-class AlertDetector(Model):
-    """An alert that must fire."""
-
-    alert: str = Field(min_length=1)
-    """Name of the alert."""
-    labels: dict[str, str] = Field(default={})
-    """Labels that it must have."""
-
-    @property
-    def title(self) -> str:
-        """The alert in a few words, for people."""
-        labels = ", ".join(f"{key}={value}" for key, value in self.labels.items())
-        return f"alert {self.alert}{f' ({labels})' if labels else ''}"
 
 
 class Waiver(Model):
@@ -204,8 +191,8 @@ class Scenario(Model):
     """Nothing breaks, and nobody may be paged; `inject` then has harmless noise at the most (`expect: no_page`)."""
     effect: tuple[Probe, ...] = ()
     """What users feel of the fault: false in steady state, and must become true."""
-    detect: tuple[AlertDetector, ...] = ()
-    """Which alerts must fire; the first that does is the detection."""
+    detect: tuple[Detector, ...] = ()
+    """What must tell of it: an alert, a page, or a probe that becomes true; the first that does is the detection."""
     investigate: tuple[Action, ...] = ()
     """Steps that run beside `respond`."""
     respond: tuple[Action, ...] = ()
@@ -265,6 +252,7 @@ def scenario_model(kinds: Kinds) -> type[Scenario]:
             "steady_state": _with(SteadyState, {"probes": _list("probe", kinds)}),
             "inject": _list("fault", kinds),
             "effect": _list("probe", kinds),
+            "detect": _many(_detector(kinds)),
             **dict.fromkeys(("investigate", "respond", "close"), _list("action", kinds)),
             "verify": _list("check", kinds),
             "stop": _list("probe", kinds),
@@ -275,10 +263,18 @@ def scenario_model(kinds: Kinds) -> type[Scenario]:
 
 
 def _list(key: str, kinds: Kinds) -> Any:
+    return _many(_one(key, kinds))
+
+
+def _one(key: str, kinds: Kinds) -> Any:
     found = tuple(dict.fromkeys(kinds.named(key).values()))
     # pydantic wants a discriminator for a union only; one kind alone is told by its Literal.
-    one: Any = found[0] if len(found) == 1 else Annotated[Union[found], Field(discriminator=key)]  # noqa: UP007
-    return _many(one)
+    return found[0] if len(found) == 1 else Annotated[Union[found], Field(discriminator=key)]  # noqa: UP007
+
+
+def _detector(kinds: Kinds) -> Any:
+    own = tuple(Annotated[kind, Tag(str(tag_of(kind.model_fields)))] for kind in DETECTORS)
+    return Annotated[Union[(*own, Annotated[_one("probe", kinds), Tag("probe")])], Discriminator(tag_of)]
 
 
 def _many(one: Any) -> Any:

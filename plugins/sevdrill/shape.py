@@ -72,8 +72,17 @@ class Shape:
         return {name: {"$ref": reference} for name, reference in mapping.items()}
 
     def tag(self, node: Schema) -> str:
-        """The key that names the kind here, such as `fault`; empty where there is no choice."""
+        """The key that names the kind here, such as `fault`; empty where there is no choice, or not by one key."""
         return str(node.get("discriminator", {}).get("propertyName", ""))
+
+    def tags(self, node: Schema) -> list[str]:
+        """The keys of which one must be there to tell the kind: that which names it, or one for each kind."""
+        return [self.tag(node)] if self.tag(node) else list(self.kinds(node))
+
+    def example(self, node: Schema) -> str:
+        """How something that may stand here begins, such as `fault: container.kill`; empty where there is no choice."""
+        tag, first = self.tag(node), next(iter(self.kinds(node)), "")
+        return f"{tag or first}: {first if tag else 'NAME'}" if first else ""
 
     def about(self, node: Schema, key: str) -> str:
         """What a key of this mapping means, in one line; may be empty."""

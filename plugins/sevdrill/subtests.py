@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from sevdrill.detectors import missing
 from sevdrill.diagnostics import LoadedDrill
 from sevdrill.errors import SevdrillError, Unsupported
 from sevdrill.escaping import block
+from sevdrill.probes import Probe
 from sevdrill.reports.summary import properties
 from sevdrill.reports.terminal import page
 from sevdrill.scenario import Scenario
@@ -60,8 +62,8 @@ def parts(scenario: Scenario, summary: dict[str, Any]) -> Iterator[Part]:
         return Part(name, ok and not mine, "" if ok and not mine else f"{name}: {'; '.join(mine) or 'not so'}")
 
     for detector in scenario.detect:
-        title = block(detector.title)
-        yield part(f"detect: {title} fires", True, f"detect: {title} never fired")
+        fires = "" if isinstance(detector, Probe) else " fires"
+        yield part(f"detect: {block(detector.title)}{fires}", True, f"detect: {block(missing(detector))}")
     for target in summary["targets"]:
         if target["met"] is not None:
             key = target["target"]

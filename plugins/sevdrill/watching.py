@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from sevdrill.checks.alerts import matches
-from sevdrill.plan import alert_series, effect_series, steady_series, stop_series
+from sevdrill.detectors import DETECTING
+from sevdrill.plan import detect_series, effect_series, steady_series, stop_series
 from sevdrill.ports import Load, Monitoring, Page, Pager, Ports, Reading
 from sevdrill.probes import Probe
 from sevdrill.sampling import Sampler
@@ -67,9 +67,9 @@ class Watching:
             # However slow the others are sampled: who says when to stop is not to wait.
             look, taken = partial(probe.read, self._ports), partial(self._note_breach, probe)
             self.begin(series, look, min(every, STOP_EVERY), taken)
-        if Monitoring in self._ports:
-            for series, detector in alert_series(self._scenario).items():
-                self.begin(series, partial(self._firing, detector.alert, detector.labels), self._poll)
+        for series, detector in detect_series(self._scenario).items():
+            if all(port in self._ports for port in detector.needs):
+                self.begin(series, partial(detector.read, self._ports), self._poll)
         if Pager in self._ports:
             self._last_page = max((page.id for page in self._ports[Pager].pages(0)), default=0)
             self._before_pages = self._timeline.now()
@@ -117,7 +117,7 @@ class Watching:
         return self.held() and not self._unready()
 
     def _unready(self) -> list[str]:
-        bad = [s for s in self.samplers if s.startswith(("effect:", "alert:")) and not self.is_(s, False)]
+        bad = [s for s in self.samplers if s.startswith(("effect:", *DETECTING)) and not self.is_(s, False)]
         return bad + [s for s in ("monitoring", "pager") if s in self.samplers and not self.is_(s, True)]
 
     def why_not_ready(self) -> str:
@@ -127,17 +127,17 @@ class Watching:
         return named or "its probes did not hold long enough"
 
     def detected(self, since: float) -> bool:
-        """Whether one of the alerts has fired since a moment, and every stated effect was felt.
+        """Whether something has told of it since a moment, and every stated effect was felt.
 
         An answer that comes before what the drill says that users feel would cure nothing.
         """
 
-        def seen(kind: str) -> list[bool]:
+        def seen(*kind: str) -> list[bool]:
             chosen = [sampler.samples for name, sampler in self.samplers.items() if name.startswith(kind)]
             return [any(s.ok and s.end >= since for s in samples) for samples in chosen]
 
-        alerts = seen("alert:")
-        return (not alerts or any(alerts)) and all(seen("effect:"))
+        told = seen(*DETECTING)
+        return (not told or any(told)) and all(seen("effect:"))
 
     def was_left(self, since: float) -> bool:
         """Whether the steady state was left after a moment, or is never to be left at all."""
@@ -156,10 +156,6 @@ class Watching:
     def _note_breach(self, probe: Probe, sample: Sample) -> None:
         if sample.ok and not self.breach:
             self.breach = f"{probe.title}: {sample.why}"
-
-    def _firing(self, alert: str, labels: dict[str, str]) -> Reading:
-        firing = [a for a in self._ports[Monitoring].alerts() if matches(alert, labels, a.name, dict(a.labels))]
-        return Reading(ok=bool(firing), why="" if firing else "does not fire")
 
     def _read_pager(self) -> Reading:
         pages = self._ports[Pager].pages(self._last_page)

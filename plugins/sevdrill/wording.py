@@ -61,9 +61,11 @@ def explain(error: Mapping[str, Any], value: Any, written: str, shape: Shape, no
         return f'missing key "{key}"{f": {about}" if about else ""}'
     if kind == "extra_forbidden":
         return f"unknown key {quote(error['loc'][-1])}"
+    if kind == "union_tag_not_found" and not isinstance(value, dict):
+        return _wrong_type("model_type", value, written, shape, node)
     if kind == "union_tag_not_found":
-        tag = shape.tag(node)
-        return f'missing key "{tag}", such as {tag}: {next(iter(shape.kinds(node)))}'
+        keys = " or ".join(quote(tag) for tag in shape.tags(node))
+        return f"missing key {keys}, such as {shape.example(node)}"
     if kind == "literal_error":
         choices = shape.choices(node)
         if isinstance(value, str):
@@ -124,9 +126,9 @@ def _wrong_type(kind: str, value: Any, written: str, shape: Shape, node: Schema)
     wanted = _WANTED.get(base) if base != kind else None
     if wanted is None:
         return ""
-    tag = shape.tag(node)
-    if tag and wanted == "keys and values":
-        wanted = f"{{{tag}: {next(iter(shape.kinds(node)))}, ...}}"
+    example = shape.example(node)
+    if example and wanted == "keys and values":
+        wanted = f"{{{example}, ...}}"
     text = f"expected {wanted}, not {_found(value, written)}"
     if wanted == "text" and written:
         return f'{text}; put it in quotes: "{written}"'

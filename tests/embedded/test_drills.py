@@ -26,7 +26,7 @@ SLOWER = ((r"p95: \{below: 2s\}", "p95: {below: 4s}"), (r"p95: \{below: 500ms\}"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
-    """One run of all drills, two stacks at once; the summaries by the drills' files, and what was printed."""
+    """One run of all drills on one stack; the summaries by the drills' files, and what was printed."""
     folder = tmp_path_factory.mktemp("drills")
     (folder / "drills").mkdir()
     for name in DRILLS:
@@ -37,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
             (r"\bfor: 20s", "for: 5s"),
             (r"(\bhold\b\W+)3s", r"\g<1>2s"),
             (r"(\bover\b\W+)5s", r"\g<1>3s"),
-            # Two stacks and their users on few cores: a probe that comes late must not break a hold.
+            # A stack and its users on cores that others use, too: a probe that comes late must not break a hold.
             (r"(\bevery\b\W+)200ms", r"\g<1>500ms"),
             (r"(\btimeout\b\W+)1s", r"\g<1>4s"),
             # What users wait on a busy machine is not what most drills are about.
@@ -52,13 +52,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
     temporary = folder / "tmp"
     temporary.mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "drills", "--drill-stack", "embedded", "-n", "2", "-rs"],
+        [sys.executable, "-m", "pytest", "drills", "--drill-stack", "embedded", "-rs"],
         cwd=folder,
         env={**_environment(), "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
+        timeout=1500,
         check=False,
     )
     summaries = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("drill-runs/*/*/summary.json")]

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from sevdrill.plan import alert_series, checks_of, effect_series, steady_series
+from sevdrill.detectors import alerts_of
+from sevdrill.plan import checks_of, detect_series, effect_series, steady_series
 from sevdrill.scenario import Kinds, Scenario, scenario_model
 from sevdrill.timeline import (
     End,
@@ -133,7 +134,7 @@ def incident(
         )
     for name in effect_series(drill):
         lines += series(name, end, lambda t: injected + 0.5 <= t < (recovered or end), every=every)
-    for name in alert_series(drill):
+    for name in detect_series(drill):
         lines += series(name, end, lambda t: detected is not None and detected <= t < (recovered or end), every=every)
     lines += [
         PhaseLine(t=0.1, name="prepare"),
@@ -151,7 +152,7 @@ def incident(
     ]
     for number in range(pages):
         when = (detected or injected) + 0.2 + number
-        alerts = [{"name": detector.alert, "labels": {}} for detector in drill.detect]
+        alerts = [{"name": alert, "labels": {}} for alert in alerts_of(drill.detect)]
         lines.append(PageLine(t=when, id=number, kind="page", status="firing", lo=when - 0.2, hi=when, alerts=alerts))
     for index, step in enumerate(drill.respond):
         common = {"part": "respond", "index": index, "action": step.action, "title": step.title, "mark": step.marks}

@@ -28,6 +28,7 @@ from sabotage import SabotagedRoot, without_alert
 from saboteur import BREAKS
 
 from sevdrill.calls import CALLS
+from sevdrill.detectors import alerts_of
 from sevdrill.diagnostics import load
 from sevdrill.judge import Outcome, judge
 from sevdrill.kinds import Kinds
@@ -81,7 +82,7 @@ def scenario_of(name: str) -> Scenario | None:
 def sabotages(name: str, scenario: Scenario, *, messages: bool = False) -> Iterator[Sabotage]:
     """Everything that is broken in one drill; messages are left out where recordings show the same (test_recorded)."""
     yield Sabotage(name, "control", "nothing", {})
-    for alert in dict.fromkeys(detector.alert for detector in scenario.detect):
+    for alert in alerts_of(scenario.detect):
         yield Sabotage(name, "alert", f"the rule of {alert} is gone", {"limit": SHORT}, alert)
     for part in ("investigate", "respond", "close"):
         for index, step in enumerate(getattr(scenario, part)):

@@ -11,8 +11,9 @@ from typing import Any
 from made_up import numbered
 
 from sevdrill.checks import Check, Result
+from sevdrill.detectors import alerts_of
 from sevdrill.judge import MONITORING_GAP, judge
-from sevdrill.plan import alert_series, checks_of, effect_series, steady_series
+from sevdrill.plan import checks_of, detect_series, effect_series, steady_series
 from sevdrill.scenario import Scenario
 from sevdrill.severity import LIMITS, Policy
 from sevdrill.timeline import (
@@ -72,15 +73,16 @@ class Recorded:
         yield from self._record()
 
     def _alerts(self) -> Iterator[tuple[str, Lines]]:
-        for series, detector in alert_series(self.scenario).items():
+        for series, detector in detect_series(self.scenario).items():
             silent = self.since({series}, ok=False)
+            alert = next(iter(alerts_of((detector,))), "")
 
-            def never(line: Line, silent: Change = silent, alert: str = detector.alert) -> Line | None:
+            def never(line: Line, silent: Change = silent, alert: str = alert) -> Line | None:
                 named = isinstance(line, PageLine) and any(a.get("name") == alert for a in line.alerts)
                 return None if named else silent(line)
 
-            yield f"the alert {detector.alert} never fires", self.changed(never)
-            yield f"the alert {detector.alert} fired before the fault", self.changed(self.since({series}, True, 0.0))
+            yield f"{detector.title} never fires", self.changed(never)
+            yield f"{detector.title} fired before the fault", self.changed(self.since({series}, True, 0.0))
 
     def _steps(self) -> Iterator[tuple[str, Lines]]:
         for part in ("investigate", "respond", "close"):
@@ -248,7 +250,7 @@ class Recorded:
             yield f"all is delivered as a {kind}", delivered
             yield f"a {kind} more is delivered", self._one_more(kind)
         yield "nothing is said", lambda line: None if isinstance(line, MessageLine) else line
-        alerts, effects = set(alert_series(self.scenario)), set(effect_series(self.scenario))
+        alerts, effects = set(detect_series(self.scenario)), set(effect_series(self.scenario))
         yield "no alert fires", self.since(alerts, ok=False)
         yield "users feel it at once", self.since(effects, ok=True)
 
@@ -290,7 +292,7 @@ class Recorded:
     def _one_more(self, kind: str) -> Change:
         """The first line after the injection is also a delivery that was none."""
         done = []
-        names = [detector.alert for detector in self.scenario.detect] or ["MadeUp"]
+        names = list(alerts_of(self.scenario.detect)) or ["MadeUp"]
 
         def change(line: Line) -> Line | None:
             if not done and isinstance(line, Sample) and line.series == "monitoring" and line.start > self.start:

@@ -496,6 +496,35 @@ CASES: list[tuple[str, list[str]]] = [
         edited("url: http://app:3000/orders,", "name: health, url: http://app:3000/orders,"),
         ['25:25: another probe is called "health" already'],
     ),
+    # what detects
+    (
+        edited("alert: DatabaseDown, labels", "alret: DatabaseDown, labels"),
+        ['28:6: unknown key "alret", did you mean "alert"?'],
+    ),
+    (
+        edited("alert: DatabaseDown, labels: {severity: page}", "fires: DatabaseDown"),
+        ['28:5: missing key "alert" or "page" or "probe", such as alert: NAME'],
+    ),
+    (
+        edited("alert: DatabaseDown, labels: {severity: page}", "page: DatabaseDown, as: tickett"),
+        ['28:30: unknown as "tickett", did you mean "ticket"?'],
+    ),
+    (
+        edited("alert: DatabaseDown, labels: {severity: page}", "probe: lgo, service: db, match: x"),
+        ['28:13: unknown probe "lgo", did you mean "log"?'],
+    ),
+    (
+        edited("alert: DatabaseDown, labels: {severity: page}", "probe: log, service: bd, match: x, ovr: 2s"),
+        ['28:27: unknown service "bd", did you mean "db"?', '28:41: unknown key "ovr", did you mean "over"?'],
+    ),
+    (
+        edited("alert: DatabaseDown, labels: {severity: page}", 'probe: log, service: db, match: "("'),
+        ["28:38: no regular expression: missing ), unterminated subpattern at position 0"],
+    ),
+    (
+        edited("{alert: DatabaseDown, labels: {severity: page}}", "DatabaseDown"),
+        ['28:5: expected {alert: NAME, ...}, not the text "DatabaseDown"'],
+    ),
     # services
     (
         edited("kill, service: db", "kill, service: bd"),
@@ -790,7 +819,7 @@ def test_the_schema_helps_the_editor() -> None:
     without = [
         f"{name}.{key}"
         for name, part in {"drill": made, **made["$defs"]}.items()
-        for key, value in part["properties"].items()
+        for key, value in part.get("properties", {}).items()
         if not value.get("description") and "const" not in value
     ]
     assert without == []

@@ -15,7 +15,7 @@ from made_up import DATABASE_DOWN, QUIET, ROLLBACK, incident, numbered, quiet, r
 
 from sevdrill.errors import RunError, SevdrillError
 from sevdrill.judge import Outcome, Verdict, judge
-from sevdrill.plan import alert_series, steady_series
+from sevdrill.plan import detect_series, steady_series
 from sevdrill.scenario import Scenario
 from sevdrill.session import rejudge
 from sevdrill.severity import load_policy, shipped_policies
@@ -238,7 +238,7 @@ MOMENTS = st.tuples(st.floats(10.5, 45), st.floats(0.3, 40), st.floats(0.3, 40))
 def test_later_samples_of_an_alert_never_improve_an_outcome(moments: tuple[float, float, float], count: int) -> None:
     detected, mitigated, recovered = moments[0], moments[0] + moments[1], moments[0] + moments[1] + moments[2]
     lines = incident(DB, detected=detected, mitigated=mitigated, recovered=recovered)
-    assert rank(_bad_for_longer(lines, set(alert_series(DB)), count)) <= rank(lines)
+    assert rank(_bad_for_longer(lines, set(detect_series(DB)), count)) <= rank(lines)
 
 
 @given(moments=MOMENTS, count=st.integers(0, 300), both=st.booleans())
@@ -349,7 +349,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 NAMES = st.sampled_from(
     [
         *steady_series(DB),
-        *alert_series(DB),
+        *detect_series(DB),
         "effect:0:orders fail",
         "monitoring",
         "pager",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sevdrill.probes.asking import ExecProbe, LogProbe, MetricProbe, SqlProbe
 from sevdrill.probes.base import Probe
 from sevdrill.probes.load import LoadProbe
 from sevdrill.probes.tls import TlsProbe
@@ -9,4 +10,13 @@ from sevdrill.probes.web import HttpProbe, TcpProbe
 
 __all__ = ["PROBES", "Probe"]
 
-PROBES: tuple[type[Probe], ...] = (HttpProbe, TcpProbe, TlsProbe, LoadProbe)
+PROBES: tuple[type[Probe], ...] = (
+    HttpProbe,
+    TcpProbe,
+    TlsProbe,
+    LoadProbe,
+    MetricProbe,
+    SqlProbe,
+    LogProbe,
+    ExecProbe,
+)

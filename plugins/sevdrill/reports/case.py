@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sevdrill.checks import Result
 from sevdrill.judge import Outcome, TargetResult, Verdict
-from sevdrill.plan import alert_series, effect_series, steady_series, stop_series
+from sevdrill.plan import detect_series, effect_series, steady_series, stop_series
 from sevdrill.ports import Load
 from sevdrill.probes import Probe
 from sevdrill.scenario import Scenario
@@ -274,12 +274,13 @@ class Case:
                 yield Event(reads[index], "check", text, check.finding.result is Result.HOLDS)
 
     def _alerts(self) -> Iterator[Event]:
-        for series, detector in alert_series(self.scenario).items():
+        for series, detector in detect_series(self.scenario).items():
             fired = False
             for at, ok, _why in self.changes(series):
                 if ok is not None and ok != fired:
                     fired = ok
-                    yield Event(at, "alert", f"{detector.title} {'fires' if ok else 'stops firing'}")
+                    words = ("is seen", "is seen no more") if isinstance(detector, Probe) else ("fires", "stops firing")
+                    yield Event(at, "alert", f"{detector.title} {words[0] if ok else words[1]}")
 
     def _changes(self) -> Iterator[Event]:
         # A probe that flaps a thousand times is no story: its first turns and its last one tell enough.

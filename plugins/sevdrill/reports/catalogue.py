@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sevdrill.actions import Action, RevertingAction
+from sevdrill.detectors import DETECTORS, tag_of
 from sevdrill.faults import Fault
 from sevdrill.kinds import Kinds
 from sevdrill.shape import sentence
@@ -16,17 +17,20 @@ _UNDO = "from its record alone, in any process; proved twice"
 _FAMILIES = {
     "fault": "What breaks (`inject:`). Each undoes itself, whatever happens to the run.",
     "action": "What the runbook does (`investigate:`, `respond:`, `close:`). Each is proved by its own effect.",
-    "probe": "What is looked at all the time (`steady_state:`, `effect:`, `stop:`).",
+    "detector": "What tells of the incident (`detect:`). The first that does is the detection, and each must. Any "
+    "probe is a detector, too: it tells once it says yes.",
+    "probe": "What is looked at all the time (`steady_state:`, `effect:`, `stop:`, `detect:`).",
     "check": "What must hold at the end (`verify:`). One that cannot be read is unknown, and that never passes.",
 }
 
 
 def catalogue(kinds: Kinds) -> list[dict[str, Any]]:
     """Every kind as JSON."""
+    detectors = {str(tag_of(kind.model_fields)): kind for kind in DETECTORS}
     return [
         _entry(family, name, kind)
-        for family in ("fault", "action", "probe", "check")
-        for name, kind in sorted(kinds.named(family).items())
+        for family in _FAMILIES
+        for name, kind in sorted((detectors if family == "detector" else kinds.named(family)).items())
     ]
 
 
@@ -99,7 +103,7 @@ def pages(found: list[dict[str, Any]]) -> Iterator[str]:
 
 def markdown(found: list[dict[str, Any]]) -> Iterator[str]:
     """The catalogue as a page of Markdown: each kind with its capabilities, its undo and its settings."""
-    yield "# Kinds of fault, action, probe and check"
+    yield "# Kinds of fault, action, detector, probe and check"
     yield ""
     yield "Made by `sevdrill kinds --markdown` from the code; `make schema` writes it anew. A capability is what a kind"
     yield "needs of its stack: a drill that needs one which the stack lacks is skipped, and the missing one is named."

@@ -10,7 +10,7 @@ import html
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sevdrill.plan import alert_series
+from sevdrill.plan import detect_series
 from sevdrill.probes.load import LoadProbe
 from sevdrill.reports.case import MARKS, Case, Event, short
 from sevdrill.timeline import Sample
@@ -165,7 +165,7 @@ class _Figure:
     def probe_lanes(self) -> None:
         """A lane a series: a thin line where it is good, a thick one where it is not, dots where nobody knows."""
         case = self.case
-        wanted = [*case.probes, *alert_series(case.scenario)]
+        wanted = [*case.probes, *detect_series(case.scenario)]
         wanted += [name for name in ("monitoring", "pager") if name in case.series]
         styles: dict[bool | None, tuple[str, dict[str, Any]]] = {
             True: ("good", {"color": "@good", "width": 3}),
@@ -178,7 +178,7 @@ class _Figure:
             lane = case.title(series)
             lane = lane if lane not in self.lanes else f"{lane} ({len(self.lanes)})"
             self.lanes.append(lane)
-            turned = series.startswith(("effect:", "alert:", "stop:"))
+            turned = series.startswith(("effect:", "alert:", "detect:", "stop:"))
             stretches = _states(case.series.get(series, ()))
             for state, (word, line) in styles.items():
                 said = raised[state] if turned else word

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from sevdrill.checks import Result
+from sevdrill.detectors import alerts_of, missing
+from sevdrill.probes import Probe
 from sevdrill.reports.case import Case, short
 from sevdrill.reports.checklists import ticked
 from sevdrill.severity import LIMITS
@@ -55,7 +57,7 @@ def _targets(case: Case) -> Iterator[str]:
 def _detection(case: Case) -> str:
     """What the alert waits for."""
     known = known_of_prometheus(case)
-    names = {detector.alert for detector in case.scenario.detect}
+    names = set(alerts_of(case.scenario.detect))
     waits = [
         f"“{rule['name']}” waits “for: {short(float(rule['for']))}”"
         for rule in known.get("rules", ())
@@ -79,7 +81,8 @@ def _alerts(case: Case) -> Iterator[str]:
     for detector in case.scenario.detect:
         fired = any(e.kind == "alert" and e.text.startswith(detector.title) for e in case.events if e.at >= case.zero)
         if "injected" in case.verdict.marks and not fired:
-            yield f"{detector.title} never fired: make its rule see this fault"
+            rule = "its probe" if isinstance(detector, Probe) else "its rule"
+            yield f"{missing(detector)}: make {rule} see this fault"
 
 
 def _steps(case: Case) -> Iterator[str]:

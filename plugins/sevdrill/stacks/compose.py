@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sevdrill.clock import Clock
-from sevdrill.databases import Backups, Databases, Migrations, Rows, Standbys
+from sevdrill.databases import Backups, Databases, Migrations, Rows, Sql, Standbys
 from sevdrill.errors import EngineUnavailable, Refused, StackError, StackUnhealthy, UsageError
 from sevdrill.masking import MASKER
 from sevdrill.ports import (
@@ -44,6 +44,7 @@ from sevdrill.stacks.files import given_names, load_printed, service_names, serv
 from sevdrill.stacks.health import ailments, await_health, describe
 from sevdrill.stacks.hogs import ComposeHogs
 from sevdrill.stacks.limits import ComposeLimits
+from sevdrill.stacks.logs import ComposeLogs
 from sevdrill.stacks.loopback import LoopbackPorts
 from sevdrill.stacks.migrations import SqlMigrations
 from sevdrill.stacks.monitoring import HttpMonitoring
@@ -57,6 +58,7 @@ from sevdrill.stacks.safety import refuse_production
 from sevdrill.stacks.scaling import ComposeCrashLoop, ComposeScale
 from sevdrill.stacks.settings import StackSettings, read_settings, without_services
 from sevdrill.stacks.volumes import ComposeFiles
+from sevdrill.telemetry import Logs, Metrics
 
 __all__ = ["ComposeConfig", "ComposeStack", "service_names"]
 
@@ -389,6 +391,7 @@ class ComposeStack:
             Limits: ComposeLimits(project),
             Hogs: ComposeHogs(project),
             Exec: commands,
+            Logs: ComposeLogs(project, self._clock),
             Files: ComposeFiles(commands),
             Endpoints: endpoints,
             Networks: ComposeNetworks(project),
@@ -404,13 +407,16 @@ class ComposeStack:
         if settings.ledgers:
             has[Ledgers] = ComposeLedgers(commands, settings.ledgers)
         if settings.databases:
-            has[Databases] = has[Rows] = has[Standbys] = databases = PostgresDatabases(commands, settings.databases)
+            databases = PostgresDatabases(commands, settings.databases)
+            has |= dict.fromkeys((Databases, Rows, Sql, Standbys), databases)
             if settings.migrations:
                 has[Migrations] = SqlMigrations(commands, databases.ask, settings.migrations)
         if settings.backups:
             has[Backups] = CommandBackups(commands, settings.backups)
         if monitoring is not None:
             has[Monitoring] = monitoring
+            if monitoring.prometheus:
+                has[Metrics] = monitoring
             if monitoring.delivers:
                 has[Pager] = monitoring
         return Ports(has)

@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urljoin
 from sevdrill.errors import StackError
 from sevdrill.units import Duration
 
-__all__ = ["survey"]
+__all__ = ["instant", "survey"]
 
 RULES = 40
 """Alerting rules whose queries are asked at most."""
@@ -19,6 +19,26 @@ POINTS = 300
 """Points of a series at most."""
 
 Get = Callable[[str], tuple[int, Any]]
+
+
+def instant(get: Get, prometheus: str, query: str) -> list[float]:
+    """What a query gives now, a number a series.
+
+    Raises:
+        StackError: Prometheus did not say, or the query gives no numbers.
+    """
+    status, body = get(urljoin(prometheus, f"/api/v1/query?{urlencode({'query': query})}"))
+    data = body.get("data") if isinstance(body, dict) else None
+    if status != 200 or not isinstance(data, dict):
+        said = body.get("error") if isinstance(body, dict) else body
+        raise StackError(f"Prometheus ({prometheus}) answered {status} when asked for {query}: {said or 'no data'}")
+    result = data.get("result", [])
+    match data.get("resultType"):
+        case "scalar":
+            return [float(result[1])]
+        case "vector":
+            return [float(series["value"][1]) for series in result]
+    raise StackError(f"{query} gives a {data.get('resultType')}; expected a number, or a number for each series")
 
 
 def survey(get: Get, prometheus: str, since: float, until: float) -> dict[str, Any]:

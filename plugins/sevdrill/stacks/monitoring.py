@@ -11,7 +11,7 @@ from urllib.parse import urljoin
 from sevdrill.clock import Clock
 from sevdrill.errors import StackError
 from sevdrill.ports import Alert, Endpoints, Page
-from sevdrill.stacks.metrics import survey
+from sevdrill.stacks.metrics import instant, survey
 from sevdrill.stacks.settings import MonitoringSettings
 
 if TYPE_CHECKING:
@@ -32,6 +32,11 @@ class HttpMonitoring:
         self._settings, self._endpoints, self._clock = settings, endpoints, clock
         self._http: httpx.Client | None = None
         self._pager = _PagerIds()
+
+    @property
+    def prometheus(self) -> str:
+        """Where the stack's Prometheus is asked, as its services see it; empty where it has none."""
+        return self._settings.prometheus
 
     @property
     def delivers(self) -> bool:
@@ -64,6 +69,14 @@ class HttpMonitoring:
             return {}
         now = self._clock.wall().timestamp()
         return survey(self._get, self._settings.prometheus, now - seconds, now)
+
+    def query(self, query: str) -> list[float]:
+        """What a query in PromQL gives now, a number a series.
+
+        Raises:
+            StackError: Prometheus did not say.
+        """
+        return instant(self._get, self._settings.prometheus, query)
 
     def pages(self, since: int) -> list[Page]:
         """Deliveries after the one with the id ``since``; ids go on rising when the pager is restarted.

@@ -103,6 +103,10 @@ class PostgresDatabases:
         """Let a standby become a primary; there is no way back."""
         self.ask(service, "select pg_promote(wait => false)")
 
+    def query(self, service: str, query: str) -> list[str]:
+        """The rows that a query gives; it can change nothing."""
+        return self.ask(service, f"set transaction read only; {query}")
+
     def _command(self, service: str) -> Sequence[str]:
         try:
             return self._databases[service]

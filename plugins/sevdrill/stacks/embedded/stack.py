@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from sevdrill.clock import Clock
-from sevdrill.databases import Backups, Databases, Migrations, Rows, Standbys
+from sevdrill.databases import Backups, Databases, Migrations, Rows, Sql, Standbys
 from sevdrill.errors import StackError, StackUnhealthy, UsageError
 from sevdrill.ports import (
     Admin,
@@ -37,6 +38,7 @@ from sevdrill.stacks.containers import ComposeLedgers
 from sevdrill.stacks.embedded.control import Control, sweep
 from sevdrill.stacks.embedded.evidence import EmbeddedEvidence
 from sevdrill.stacks.embedded.files import EmbeddedFiles
+from sevdrill.stacks.embedded.logs import EmbeddedLogs
 from sevdrill.stacks.embedded.model import Site
 from sevdrill.stacks.embedded.proxies import BALANCER, PROXIES, EmbeddedProxies
 from sevdrill.stacks.embedded.reading import Description, read
@@ -53,6 +55,7 @@ from sevdrill.stacks.monitoring import HttpMonitoring
 from sevdrill.stacks.postgres import PostgresDatabases
 from sevdrill.stacks.safety import refuse_production
 from sevdrill.stacks.settings import StackSettings
+from sevdrill.telemetry import Logs, Metrics
 
 __all__ = ["EmbeddedConfig", "EmbeddedStack"]
 
@@ -279,6 +282,7 @@ class EmbeddedStack:
             Limits: EmbeddedLimits(control),
             Hogs: EmbeddedHogs(control),
             Exec: commands,
+            Logs: EmbeddedLogs(control, self._clock),
             Files: EmbeddedFiles(control),
             Endpoints: endpoints,
             Environment: EmbeddedEnvironment(control),
@@ -293,7 +297,8 @@ class EmbeddedStack:
         if settings.ledgers:
             has[Ledgers] = ComposeLedgers(commands, settings.ledgers)
         if settings.databases:
-            has[Databases] = has[Rows] = has[Standbys] = databases = PostgresDatabases(commands, settings.databases)
+            databases = PostgresDatabases(commands, settings.databases)
+            has |= dict.fromkeys((Databases, Rows, Sql, Standbys), databases)
             if settings.migrations:
                 has[Migrations] = SqlMigrations(commands, databases.ask, settings.migrations)
         if settings.backups:
@@ -303,11 +308,27 @@ class EmbeddedStack:
             if monitoring.delivers:
                 has[Pager] = monitoring
         why: dict[type, str] = {}
+        if monitoring is not None and monitoring.prometheus:
+            missing = self._stands_in(urlsplit(monitoring.prometheus).hostname)
+            if missing:
+                why[Metrics] = f"{missing} is not installed, and what stands in for it knows no queries"
+            else:
+                has[Metrics] = monitoring
         if control.file.exists() and control.site.unlimited:
             # To fill a volume without a size of its own is to fill this machine's disk.
             del has[Files]
             why[Files] = control.site.unlimited
         return Ports(has, why)
+
+    def _stands_in(self, service: str | None) -> str:
+        """The program that is not installed, when another one stands in for a service's own."""
+        if self._config.files:
+            services = self._description.services
+        elif self._control.file.exists():
+            services = self._control.site.services
+        else:
+            return ""
+        return services[service].stands_in if service in services else ""
 
     def reach(self) -> list[str]:
         """Lines for people: where each port is on loopback, now."""
