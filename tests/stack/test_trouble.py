@@ -248,7 +248,8 @@ def test_a_service_that_ends_again_and_again(place: Place) -> None:
         + "  bad: {image: debian:bookworm-slim, restart: always, command: [sh, -c, 'echo no such table; exit 7']}\n"
     )
     result = place.run()
-    short(result, r"service bad: \S+ is Restarting \(7\)", "no such table")
+    # On a busy machine it may be up in the very moment of the last look.
+    short(result, r"service bad: \S+ is (Restarting \(7\)|Up Less than a second)", "no such table")
 
 
 def test_a_service_that_others_wait_for_and_that_fails(place: Place) -> None:
