@@ -110,7 +110,8 @@ def checks_of(scenario: Scenario) -> tuple[Check, ...]:
     else:
         checks += [
             AlertResolved(check="alert_resolved", alert=alert, labels=labels)
-            for alert, labels in alerts_of(scenario.detect).items()
+            for detector in scenario.detect
+            for alert, labels in alerts_of((detector,)).items()
             if alert not in named
         ]
     return tuple(checks)

@@ -83,6 +83,11 @@ def test_a_drill_keeps_what_detects_when_it_is_written_and_read() -> None:
     assert "alert B is resolved" in titles
 
 
+def test_one_alert_with_two_labels_has_to_fall_silent_with_both() -> None:
+    drill = told_by({"alert": "Down", "labels": {"replica": "1"}}, {"alert": "Down", "labels": {"replica": "2"}})
+    assert [c.title for c in checks_of(drill)].count("alert Down is resolved") == 2
+
+
 def test_a_probe_detects_what_the_drill_would_miss_without_it() -> None:
     drill = told_by(LOGGED)
     verdict = judge(Timeline(incident(drill)), drill, POLICY)
