@@ -119,6 +119,12 @@ def heal(path: Path, clock: Clock) -> Generator[str, None, bool]:
         stack = _attach(journal, clock)
         name = journal.stack["project"]
         if stack.exists():
+            # Faults before the steps that answered them, the last ones first, as a living runner does it.
+            newest = list(reversed(journal.debts.values()))
+            owed = sorted(newest, key=lambda debt: not isinstance(debt.fault, Fault))
+            unpaid = list(journal.lost.values())
+            # Before anything is waited for: users wait meanwhile. Nothing is undone any more after a step that renews.
+            relieved = set() if journal.renewed else relieve(owed, stack.ports())
             # A deploy goes on in its own process when its runner is killed; what it does last must not be missed.
             stack.await_changes()
             if journal.renewed:
@@ -128,11 +134,6 @@ def heal(path: Path, clock: Clock) -> Generator[str, None, bool]:
                 path.unlink(missing_ok=True)
                 remove(path)
                 return True
-            # Faults before the steps that answered them, the last ones first, as a living runner does it.
-            newest = list(reversed(journal.debts.values()))
-            owed = sorted(newest, key=lambda debt: not isinstance(debt.fault, Fault))
-            unpaid = list(journal.lost.values())
-            relieved = relieve(owed, stack.ports())
             for debt in owed:
                 try:
                     acted = settle(debt, stack.ports(), clock, time.sleep, flying_until=journal.flying_until)

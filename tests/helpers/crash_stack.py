@@ -29,8 +29,9 @@ class Example:
 
 ASK = ("psql", "-U", "dba", "-d", "shop", "-XAtqc")
 """How the databases of the stack are asked, here and by sevdrill."""
-# Without those that ask: a healer proves twice that nothing is left.
-SESSIONS = (*ASK, "select application_name from pg_stat_activity where datname = 'shop' and application_name <> 'psql'")
+# Without those that ask: a healer proves twice that nothing is left. No answer is empty: an empty one was lost.
+CLIENTS = "select application_name from pg_stat_activity where datname = 'shop' and application_name <> 'psql'"
+SESSIONS = (*ASK, f"select 'sessions' union all {CLIENTS}")
 HOGS = ("sh", "-c", "grep -lsF SEVDRILL_HOG= /proc/[0-9]*/environ | grep -c .; :")
 
 COLUMNS = "select attname from pg_attribute where attrelid = 'orders'::regclass and attnum > 0 and not attisdropped"
@@ -72,7 +73,10 @@ EXAMPLES: dict[str, Example] = {
     "change.setting": Example({"service": "setting", "setting": "flag.search", "value": "off"}),
     "database.corrupt-rows": Example(
         {"service": "corrupt", "table": "orders", "column": "total"},
-        sees=(*ASK, "select tgname from pg_trigger union select 'wrong' from orders where total < 0"),
+        sees=(
+            *ASK,
+            "select 'wrong' union all select tgname from pg_trigger union all select 'row' from orders where total < 0",
+        ),
     ),
     "load.spike": Example({"times": 10}),
     # A service that says that it leaks, and a database that has no session of it: the undo looks at both.

@@ -37,12 +37,14 @@ class Stack(ToyStack):
     """What a healer attaches to."""
 
     taken_down = False
+    served: bool | None = None
+    """Whether users were served when somebody began to wait for a change."""
 
     def exists(self) -> bool:
         return not self.taken_down
 
     def await_changes(self) -> None:
-        pass
+        self.served = self.up
 
     def by_hand(self) -> str:
         return "docker rm -fv THESE"
@@ -120,3 +122,13 @@ def test_a_stack_that_does_not_stay_takes_the_fault_with_it(
     assert "stack toy: taken down" in told
     assert stack.taken_down
     assert journal_files(tmp_path / "state") == []
+
+
+def test_users_do_not_wait_for_a_change_that_goes_on(
+    tmp_path: Path, stack: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    killed_run(tmp_path, stack, keep=True)
+    code, told, _ = heal(tmp_path, capsys)
+    assert code == 0
+    assert stack.served
+    assert "container.kill on db: undone" in told
