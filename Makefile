@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
-# Embedded stacks at once; each takes about half a core.
-STACKS ?= 3
+# Embedded stacks at once: each takes more than half of a core, and waits for the rest of the time.
+STACKS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 # Test files at once. Most of what they do is wait for stacks.
 WORKERS ?= 2
 # Where `make sabotage` runs: embedded or compose.

@@ -12,8 +12,19 @@ pytestmark = pytest.mark.embedded
 SHORT = (r"^limit: .*", "limit: 24s")
 
 
-def test_a_provider_that_ignores_idempotency_keys_charges_twice(whole_stack: EmbeddedRoot) -> None:
-    path = whole_stack.drill("payment-failed.yml")
+UNREADABLE = (r"provider\.lose-answers", "provider.malformed-body")
+
+
+def test_an_answer_that_cannot_be_read_is_no_charge_that_was_not_made(whole_stack: EmbeddedRoot) -> None:
+    result = whole_stack.run(whole_stack.drill("payment-failed.yml", UNREADABLE))
+    assert result.outcome == "passed", result.output
+
+
+@pytest.mark.parametrize("changes", [(), (UNREADABLE,)], ids=["lost", "malformed"])
+def test_a_provider_that_ignores_idempotency_keys_charges_twice(
+    whole_stack: EmbeddedRoot, changes: tuple[tuple[str, str], ...]
+) -> None:
+    path = whole_stack.drill("payment-failed.yml", *changes)
     try:
         result = whole_stack.run(path, sabotage="set provider idempotency off")
     finally:

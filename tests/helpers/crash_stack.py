@@ -56,6 +56,7 @@ EXAMPLES: dict[str, Example] = {
     "provider.respond-with-status": Example({"service": "answers", "status": 503}),
     "provider.slow": Example({"service": "slow", "delay": "800ms"}),
     "provider.lose-answers": Example({"service": "lose", "share": "50%"}),
+    "provider.malformed-body": Example({"service": "malformed", "share": "50%"}),
     "provider.flap": Example({"service": "flap"}),
     "queue.flood": Example({"service": "flood", "queue": "mail", "jobs": 100}),
     "queue.stuck-jobs": Example({"service": "stuck", "queue": "mail", "jobs": 5}),
@@ -104,7 +105,7 @@ ALONE = ("crash-loop", "cpu-limit", "memory-limit", "cpu-hog", "memory-hog", "sc
 DATABASES = ("lock", "migration", "pool-db", "corrupt")
 """Services that are a PostgreSQL: the staging system's own, with nothing but its table of orders."""
 ADMIN = (
-    *("rate-limit", "refuse-key", "answers", "slow", "lose", "flap", "flood", "stuck", "setting", "pool"),
+    *("rate-limit", "refuse-key", "answers", "slow", "lose", "malformed", "flap", "flood", "stuck", "setting", "pool"),
     *("circuit-break", "switch-key", "throttle", "flag", "maintenance", "pause-queue", "rotate"),
     *("route-away", "block", "revoke-session"),
     *("circuit-break", "switch-key", "throttle", "cache", "flag", "maintenance", "pause-queue", "rotate"),

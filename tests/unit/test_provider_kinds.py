@@ -85,6 +85,7 @@ def test_what_was_rotated_already_is_refused() -> None:
         ({"fault": "provider.respond-with-status", "status": 429, "share": "50%"}, "429 50%"),
         ({"fault": "provider.slow", "delay": "800ms"}, "slow 0.8s 100%"),
         ({"fault": "provider.lose-answers", "share": "25%"}, "lost 25%"),
+        ({"fault": "provider.malformed-body", "share": "5%"}, "malformed 5%"),
         ({"fault": "provider.flap", "period": "4s"}, "flap 503 4s"),
     ],
 )

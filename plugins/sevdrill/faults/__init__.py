@@ -23,6 +23,7 @@ from sevdrill.faults.partition import NetworkPartition
 from sevdrill.faults.provider import (
     ProviderFlap,
     ProviderLoseAnswers,
+    ProviderMalformedBody,
     ProviderRateLimit,
     ProviderRefuseKey,
     ProviderRespondWithStatus,
@@ -52,6 +53,7 @@ FAULTS: tuple[type[Fault], ...] = (
     ProviderRespondWithStatus,
     ProviderSlow,
     ProviderLoseAnswers,
+    ProviderMalformedBody,
     ProviderFlap,
     QueueFlood,
     QueueStuckJobs,

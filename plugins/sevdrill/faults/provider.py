@@ -15,6 +15,7 @@ from sevdrill.units import Duration, Percent
 __all__ = [
     "ProviderFlap",
     "ProviderLoseAnswers",
+    "ProviderMalformedBody",
     "ProviderRateLimit",
     "ProviderRefuseKey",
     "ProviderRespondWithStatus",
@@ -124,6 +125,16 @@ class ProviderLoseAnswers(_SomeAnswersFault):
     @property
     def _answers(self) -> str:
         return f"lost{self._of_share}"
+
+
+class ProviderMalformedBody(_SomeAnswersFault):
+    """The provider does the work, and its answer cannot be read: half of it is missing, whatever its length says."""
+
+    fault: Literal["provider.malformed-body"]
+
+    @property
+    def _answers(self) -> str:
+        return f"malformed{self._of_share}"
 
 
 class ProviderFlap(_AnswersFault):
