@@ -19,7 +19,7 @@ from sevdrill.errors import SevdrillError, UsageError
 
 if TYPE_CHECKING:
     from sevdrill.kinds import Kinds
-    from sevdrill.session import RunResult
+    from sevdrill.rejudging import RunResult
 
 __all__ = ["main"]
 
@@ -178,8 +178,8 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _judge(options: argparse.Namespace) -> int:
+    from sevdrill.rejudging import rejudge
     from sevdrill.reports.terminal import page, table
-    from sevdrill.session import rejudge
 
     kinds = _user_kinds(options) if options.conftest else None
     results = [
@@ -193,7 +193,7 @@ def _judge(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from sevdrill.session import review
+    from sevdrill.rejudging import review
 
     folders, summaries = _drill_folders(options.folder), []
     for folder in folders:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sevdrill.inbox import Inbox, Saying
-from sevdrill.ports import Messages
-from sevdrill.timeline import Note, PersonLine, TimelineWriter
+from sevdrill.lines import Note, PersonLine
+from sevdrill.people import Messages
+from sevdrill.timeline import TimelineWriter
 
 __all__ = ["Desk"]
 

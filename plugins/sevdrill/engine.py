@@ -21,24 +21,14 @@ from sevdrill.desk import Desk
 from sevdrill.errors import SevdrillError
 from sevdrill.faults import Fault, State
 from sevdrill.journal import REAL_INCIDENT, Journal, Owed
+from sevdrill.lines import End, FaultLine, Line, MarkLine, Note, PhaseLine, PhaseName, ReadLine, StepLine, Stopped
 from sevdrill.model import Record
+from sevdrill.people import Approvals, Escalations, Messages
 from sevdrill.plan import Plan, played
-from sevdrill.ports import Approvals, Escalations, Load, Messages, Monitoring, Ports, Reading, Undos
+from sevdrill.ports import Load, Monitoring, Ports, Reading, Undos
 from sevdrill.sampling import Look
 from sevdrill.shield import Shield
-from sevdrill.timeline import (
-    End,
-    FaultLine,
-    Line,
-    MarkLine,
-    Note,
-    PhaseLine,
-    PhaseName,
-    ReadLine,
-    StepLine,
-    Stopped,
-    TimelineWriter,
-)
+from sevdrill.timeline import TimelineWriter
 from sevdrill.undo import relieve, settle
 from sevdrill.undos import Active, DrillUndos
 from sevdrill.watching import Watching

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sevdrill.detectors import alerts_of
+from sevdrill.lines import Line, MarkLine, MessageLine, Sample, StepLine
 from sevdrill.plan import effect_series, steady_series
 from sevdrill.ports import Load
 from sevdrill.scenario import Scenario
 from sevdrill.severity import Policy
 from sevdrill.sop import Status, Template
-from sevdrill.timeline import Line, MarkLine, MessageLine, Sample, StepLine
 from sevdrill.units import Duration
 
 __all__ = ["NOBODY", "Situation", "facts"]

@@ -13,7 +13,7 @@ from sevdrill.diagnostics import load_data
 from sevdrill.errors import SevdrillError, Unsupported, UsageError
 from sevdrill.model import Model
 from sevdrill.ports import Address, Endpoints, Lifecycle
-from sevdrill.session import RunResult
+from sevdrill.rejudging import RunResult
 from sevdrill.state import STATE
 from sevdrill.subtests import DrillNotPassed, run_drill
 

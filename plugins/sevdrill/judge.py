@@ -14,13 +14,14 @@ from typing import NamedTuple
 
 from sevdrill.checks import Check, Finding, Result
 from sevdrill.detectors import listens, missing
+from sevdrill.lines import End, FaultLine, Interval, ReadLine, StepLine, Stopped
 from sevdrill.marks import Mark, Recorded
 from sevdrill.plan import checks_of, demanded, detect_series, effect_series, played, steady_series, targets_of
 from sevdrill.ports import Pager
 from sevdrill.scenario import Scenario
 from sevdrill.severity import LIMITS, Policy, Target
 from sevdrill.stretches import became_true, last_stretch
-from sevdrill.timeline import End, FaultLine, Interval, ReadLine, StepLine, Stopped, Timeline
+from sevdrill.timeline import Timeline
 
 __all__ = ["CheckResult", "Outcome", "TargetResult", "Verdict", "judge"]
 

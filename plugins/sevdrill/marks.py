@@ -10,23 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, get_args
 
 from sevdrill.detectors import alerts_of
+from sevdrill.lines import Interval, Line, MarkLine, MessageLine, PageLine, PersonLine, PhaseLine, Sample, StepLine
 from sevdrill.plan import detect_series, effect_series, steady_series
 from sevdrill.ports import Load
 from sevdrill.scenario import Scenario
 from sevdrill.sop import Status
 from sevdrill.stretches import Stretch, good_times, last_stretch, turned
-from sevdrill.timeline import (
-    Interval,
-    Line,
-    MarkLine,
-    MessageLine,
-    PageLine,
-    PersonLine,
-    PhaseLine,
-    Sample,
-    StepLine,
-    Timeline,
-)
+from sevdrill.timeline import Timeline
 
 __all__ = ["Mark", "Recorded"]
 

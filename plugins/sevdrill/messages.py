@@ -12,10 +12,11 @@ from sevdrill.clock import Clock
 from sevdrill.errors import ActionError
 from sevdrill.facts import Situation, facts
 from sevdrill.level import Escalation
+from sevdrill.lines import Line, MessageLine, PersonLine
 from sevdrill.scenario import Scenario
 from sevdrill.severity import Policy
 from sevdrill.sop import Status, Template
-from sevdrill.timeline import Line, MessageLine, PersonLine, TimelineWriter
+from sevdrill.timeline import TimelineWriter
 
 __all__ = ["ASKING", "ESCALATED", "EVERYBODY", "OVER", "PREFIX", "Announcer"]
 

@@ -12,11 +12,12 @@ from sevdrill.checks.alerts import AlertResolved, NotPaged
 from sevdrill.detectors import AlertDetector, Detector, alerts_of
 from sevdrill.errors import Unsupported, UsageError
 from sevdrill.faults import Fault
-from sevdrill.ports import Load, Messages, Monitoring, Ports, Undos
+from sevdrill.lines import Mode
+from sevdrill.people import Messages
+from sevdrill.ports import Load, Monitoring, Ports, Undos
 from sevdrill.probes import Probe
 from sevdrill.scenario import Scenario
 from sevdrill.severity import LIMITS, Policy, Target
-from sevdrill.timeline import Mode
 from sevdrill.units import Duration
 
 __all__ = [

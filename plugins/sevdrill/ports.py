@@ -12,32 +12,24 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from sevdrill.errors import Unsupported
-from sevdrill.timeline import Interval, Users
+from sevdrill.lines import Interval, Users
 
 __all__ = [
     "Address",
     "Admin",
     "Alert",
-    "Approvals",
     "CrashLoop",
     "Endpoints",
     "Environment",
-    "Escalations",
     "Evidence",
     "Exec",
     "ExecResult",
-    "Files",
-    "FoundFile",
-    "Hogs",
     "Ledger",
     "Ledgers",
     "Lifecycle",
-    "Limit",
-    "Limits",
     "Load",
     "LoadWindow",
     "Membership",
-    "Messages",
     "Monitoring",
     "Networks",
     "Page",
@@ -48,7 +40,6 @@ __all__ = [
     "Release",
     "Replica",
     "Scale",
-    "Space",
     "Undos",
 ]
 
@@ -127,48 +118,6 @@ class Scale(Protocol):
         Raises:
             StackError: the service cannot have so many, or they could not be started or removed.
         """
-
-
-@dataclass(frozen=True)
-class Limit:
-    """How much a replica may use; None is as much as there is."""
-
-    cpus: float | None = None
-    """Processors, as a number: 0.5 is half of one."""
-    memory: int | None = None
-    """Bytes."""
-    swap: int | None = None
-    """Bytes of memory and swap together; None as well where that is not counted."""
-
-
-class Limits(Protocol):
-    """What the replicas of a service may use of the machine, changed while they run."""
-
-    def limits(self, service: str) -> dict[str, Limit]:
-        """The limits in effect now, by replica name."""
-
-    def limit(self, service: str, replica: str, limit: Limit) -> None:
-        """Put these limits into effect on one replica, in place of those that it has.
-
-        Raises:
-            StackError: it cannot have them; the text says why, such as that it uses more already.
-        """
-
-
-class Hogs(Protocol):
-    """Processes beside a service's own, within the same bounds, that use up what it needs."""
-
-    def start(self, service: str, name: str, *, processors: int, memory: int, most: float) -> None:
-        """Start hogs of this name in every running replica: each keeps ``processors`` busy, and ``memory`` bytes.
-
-        They end by themselves after ``most`` seconds.
-        """
-
-    def running(self, service: str, name: str) -> dict[str, bool]:
-        """Whether a hog of this name is in each running replica, by replica name."""
-
-    def end(self, service: str, name: str) -> None:
-        """End every hog of this name; none is no error."""
 
 
 @dataclass(frozen=True)
@@ -316,41 +265,6 @@ class Admin(Protocol):
 
 
 @dataclass(frozen=True)
-class Space:
-    """Room on a file system, in bytes."""
-
-    size: int
-    free: int
-
-
-@dataclass(frozen=True)
-class FoundFile:
-    """One file of a service."""
-
-    path: str
-    size: int
-    """In bytes."""
-    age: float
-    """Seconds since it was last changed."""
-
-
-class Files(Protocol):
-    """Look at the files of a service, fill its disk, and remove files, as the service itself could."""
-
-    def space(self, service: str, folder: str) -> Space:
-        """Room on the file system that a folder of the service is on."""
-
-    def find(self, service: str, folder: str, name: str = "*") -> list[FoundFile]:
-        """Files in a folder and below whose name matches a shell pattern."""
-
-    def fill(self, service: str, file: str, size: int, age: float) -> None:
-        """Write a file of ``size`` bytes, or of as many as there is room for, last changed ``age`` seconds ago."""
-
-    def remove(self, service: str, files: Sequence[str]) -> None:
-        """Remove files; one that is not there is no error."""
-
-
-@dataclass(frozen=True)
 class LoadWindow:
     """What users saw during a window of time."""
 
@@ -477,43 +391,6 @@ class Undos(Protocol):
         Raises:
             UndoError: one could not be undone; the stack is dirty.
         """
-
-
-class Messages(Protocol):
-    """Say something to people, in the words of the policy."""
-
-    def announce(self, to: str, status: str, text: str, by: str = "sevdrill") -> None:
-        """Say it, in the name of ``by``; what was said is on the timeline."""
-
-    def escalate(self, to: str, why: str) -> None:
-        """Tell a level of the SOP's escalation path; ``to`` is empty for the next one that was not told yet.
-
-        Raises:
-            ActionError: the SOP has no such level for this severity.
-        """
-
-    def over(self, why: str, undone: bool | None) -> None:
-        """Tell everybody that the drill ends now (``undone`` is None), or has ended, with everything undone or not."""
-
-
-class Escalations(Protocol):
-    """Bring in the levels of the SOP's path as time passes."""
-
-    def due(self, elapsed: float) -> None:
-        """Tell every level that is due ``elapsed`` seconds after the injection and was not told yet."""
-
-
-class Approvals(Protocol):
-    """Ask a person for a yes."""
-
-    def ask(self, what: str) -> None:
-        """Ask people whether a step may be done; returns at once."""
-
-    def answer(self) -> tuple[bool, str] | None:
-        """What was answered to the last question, and by whom; None while nobody did."""
-
-    def end(self) -> None:
-        """Nobody is asked any more."""
 
 
 class Evidence(Protocol):

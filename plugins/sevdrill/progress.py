@@ -9,10 +9,7 @@ import threading
 
 from sevdrill.detectors import DETECTING
 from sevdrill.escaping import line as one_line
-from sevdrill.plan import targets_of
-from sevdrill.scenario import Scenario
-from sevdrill.severity import LIMITS, Policy
-from sevdrill.timeline import (
+from sevdrill.lines import (
     FaultLine,
     Line,
     MarkLine,
@@ -25,6 +22,9 @@ from sevdrill.timeline import (
     StepLine,
     Stopped,
 )
+from sevdrill.plan import targets_of
+from sevdrill.scenario import Scenario
+from sevdrill.severity import LIMITS, Policy
 
 __all__ = ["Progress"]
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from sevdrill.errors import SevdrillError
+from sevdrill.lines import Sample
 from sevdrill.ports import Reading
-from sevdrill.timeline import Sample, TimelineWriter
+from sevdrill.timeline import TimelineWriter
 
 __all__ = ["Look", "Sampler"]
 

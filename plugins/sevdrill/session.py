@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import itertools
-import json
 import os
 import re
 import secrets
@@ -12,47 +11,40 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from sevdrill.approving import Approving
 from sevdrill.blast import refuse_beyond, refuse_too_long
-from sevdrill.calls import CALLS
 from sevdrill.clock import Clock, SystemClock
 from sevdrill.contacts import Contacts
 from sevdrill.desk import Desk
 from sevdrill.diagnostics import LoadedDrill, check_targets
 from sevdrill.engine import Engine, Settings
-from sevdrill.errors import Refused, RunError, SevdrillError, StackError, UsageError
+from sevdrill.errors import Refused, SevdrillError, StackError, UsageError
 from sevdrill.gathering import gather
 from sevdrill.healing import heal_all, start_watchdog
 from sevdrill.inbox import Now, clear_now, write_now
 from sevdrill.journal import Journal
-from sevdrill.judge import Verdict, judge
+from sevdrill.lines import Interval, Line, Mode, RunLine
 from sevdrill.load import LoadGenerator
 from sevdrill.masking import MASKER
 from sevdrill.metering import Meter, begin_metering
 from sevdrill.notify import Address, Notifier
+from sevdrill.people import Approvals, Escalations, Messages
 from sevdrill.plan import Plan, given_time, make_plan
-from sevdrill.ports import Approvals, Endpoints, Escalations, Evidence, Load, Messages, Ports
+from sevdrill.ports import Endpoints, Evidence, Load, Ports
 from sevdrill.probes.tls import ca_of
-from sevdrill.reports.case import Case
+from sevdrill.rejudging import RunResult, review
 from sevdrill.reports.manifest import write_manifest
-from sevdrill.reports.summary import summary
-from sevdrill.reports.writing import write_reports
-from sevdrill.scenario import BlastRadius, Kinds, Scenario, scenario_model
+from sevdrill.scenario import BlastRadius, Scenario
 from sevdrill.severity import Policy, load_policy
 from sevdrill.shield import Shield
 from sevdrill.stacks.choice import Stack, choose, make
 from sevdrill.stacks.files import services_by_profile
 from sevdrill.telling import Telling
-from sevdrill.timeline import Interval, Line, Mode, RunLine, Timeline, TimelineWriter
+from sevdrill.timeline import TIMELINE, TimelineWriter
 from sevdrill.units import Duration
 
-__all__ = ["DrillSession", "Options", "RunResult", "case_of", "judged", "load_and_check", "rejudge", "review"]
-
-TIMELINE = "timeline.jsonl"
+__all__ = ["DrillSession", "Options", "load_and_check"]
 
 
 @dataclass(frozen=True)
@@ -92,15 +84,6 @@ class Options:
     """Name of the xdist worker; each has a stack of its own."""
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """One drill that was run and judged."""
-
-    verdict: Verdict
-    summary: dict[str, Any]
-    folder: Path
-
-
 def load_and_check(loaded: LoadedDrill, policy: Policy) -> None:
     """Hold a drill's targets against the policy.
 
@@ -109,81 +92,6 @@ def load_and_check(loaded: LoadedDrill, policy: Policy) -> None:
     """
     targets = policy.targets(loaded.scenario.severity)
     check_targets(loaded, {key: target.limit for key, target in targets.items()}, policy.policy)
-
-
-def _scenario_of(timeline: Timeline, folder: Path, kinds: Kinds | None) -> Scenario:
-    run = timeline.run
-    try:
-        scenario = scenario_model((kinds or Kinds.default()).with_(CALLS)).model_validate(run.scenario)
-    except ValidationError as error:
-        mistake = error.errors(include_url=False)[0]
-        raise RunError(
-            f"{folder / TIMELINE}:1: the drill in it cannot be read "
-            f"({'.'.join(map(str, mistake['loc'])) or 'drill'}: {mistake['msg']}); the file was changed, "
-            "or its drill uses kinds that are not here (--conftest FILE names the conftest.py that has them)"
-        ) from None
-    if (scenario.drill, scenario.severity) != (run.drill, run.severity):
-        raise RunError(f"{folder / TIMELINE}:1: the drill in it is not the one that it names; the file was changed")
-    return scenario
-
-
-def rejudge(folder: Path, policy_name: str | None = None, kinds: Kinds | None = None) -> RunResult:
-    """Judge a run again from its timeline alone, under the policy it ran with or another.
-
-    Raises:
-        RunError: the timeline cannot be read.
-        PolicyError: there is no such policy.
-    """
-    timeline = Timeline.load(folder / TIMELINE)
-    policy = load_policy(policy_name or timeline.run.policy)
-    verdict = judge(timeline, _scenario_of(timeline, folder, kinds), policy)
-    result = summary(verdict, timeline)
-    result["policy"] = policy.policy
-    return RunResult(verdict, result, folder)
-
-
-def review(folder: Path, kinds: Kinds | None = None) -> RunResult:
-    """Judge a run by its own policy and write its reports, from its timeline alone.
-
-    Raises:
-        RunError: the timeline cannot be read, or the reports cannot be written.
-        PolicyError: its policy is not there any more.
-    """
-    timeline = Timeline.load(folder / TIMELINE)
-    policy = load_policy(timeline.run.policy)
-    scenario = _scenario_of(timeline, folder, kinds)
-    verdict = judge(timeline, scenario, policy)
-    result = RunResult(verdict, summary(verdict, timeline), folder)
-    try:
-        result.summary.update(write_reports(Case(timeline, scenario, policy, verdict, folder)))
-        (folder / "summary.json").write_text(json.dumps(result.summary, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"the reports cannot be written into {folder}: {error.strerror or error}") from None
-    return result
-
-
-def judged(timeline: Timeline) -> Verdict:
-    """The verdict on a run by its own policy.
-
-    Raises:
-        RunError: its drill cannot be read.
-        PolicyError: its policy is not there any more.
-    """
-    return judge(
-        timeline, _scenario_of(timeline, Path(timeline.run.file).parent, None), load_policy(timeline.run.policy)
-    )
-
-
-def case_of(folder: Path) -> Case:
-    """A recorded run with its verdict by its own policy; writes nothing.
-
-    Raises:
-        RunError: the timeline cannot be read.
-        PolicyError: its policy is not there any more.
-    """
-    timeline = Timeline.load(folder / TIMELINE)
-    policy, scenario = load_policy(timeline.run.policy), _scenario_of(timeline, folder, None)
-    return Case(timeline, scenario, policy, judge(timeline, scenario, policy), folder)
 
 
 def _collect(ports: Ports, folder: Path, began: float, now: float, root: Path, meter: Meter | None) -> None:

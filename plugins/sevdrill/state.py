@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sevdrill.contacts import Contacts
     from sevdrill.diagnostics import LoadedDrill
     from sevdrill.kinds import Kinds
+    from sevdrill.lines import Mode
     from sevdrill.notify import Address
     from sevdrill.probes import Probe
     from sevdrill.progress import Progress
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from sevdrill.shield import Shield
     from sevdrill.sop import Week
     from sevdrill.stacks.choice import Choice
-    from sevdrill.timeline import Mode
     from sevdrill.units import Duration
 
 __all__ = ["KIND", "PLAN", "STATE", "SUMMARY", "State"]

@@ -15,8 +15,9 @@ from pathlib import Path
 from sevdrill.clock import Clock
 from sevdrill.errors import RunError, UsageError
 from sevdrill.journal import REAL_INCIDENT, JournalFile, journal_files, stop_note
+from sevdrill.lines import MessageLine, Note
 from sevdrill.messages import OVER
-from sevdrill.timeline import MessageLine, Note, Timeline
+from sevdrill.timeline import Timeline
 
 __all__ = ["Running", "running", "stop"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sevdrill.timeline import Interval, Sample
+from sevdrill.lines import Interval, Sample
 
 __all__ = ["Stretch", "became_true", "good_times", "last_stretch", "turned"]
 

@@ -18,10 +18,10 @@ from sevdrill.diagnostics import LoadedDrill
 from sevdrill.errors import SevdrillError, Unsupported
 from sevdrill.escaping import block
 from sevdrill.probes import Probe
+from sevdrill.rejudging import RunResult
 from sevdrill.reports.summary import properties
 from sevdrill.reports.terminal import page
 from sevdrill.scenario import Scenario
-from sevdrill.session import RunResult
 from sevdrill.state import PLAN, STATE, SUMMARY
 from sevdrill.units import Duration
 

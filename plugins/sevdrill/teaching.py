@@ -123,7 +123,7 @@ def _shadow(options: argparse.Namespace, policy: Policy, history: History) -> Le
     from sevdrill.escaping import line
     from sevdrill.history import Lesson
     from sevdrill.onboarding import explained
-    from sevdrill.session import case_of
+    from sevdrill.rejudging import case_of
 
     try:
         speed = 0.0 if options.speed == "max" else float(options.speed.removesuffix("x"))
@@ -226,8 +226,8 @@ def _hiding(lines: Any, drill: Scheduled) -> Iterator[str]:
 
 def _lesson(step: str, who: str, timeline: Timeline) -> Lesson:
     from sevdrill.history import Lesson
-    from sevdrill.session import judged
-    from sevdrill.timeline import PersonLine
+    from sevdrill.lines import PersonLine
+    from sevdrill.rejudging import judged
 
     said = list(timeline.of(PersonLine))
     did = [line for line in said if line.by == who and line.does != "hint"]

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from sevdrill.clock import Clock
 from sevdrill.contacts import Contacts, Person
+from sevdrill.lines import MessageLine, Note
 from sevdrill.messages import ESCALATED, EVERYBODY, Announcer
 from sevdrill.notify import Address, Notifier, parse_address
 from sevdrill.scenario import Scenario
 from sevdrill.severity import Policy
-from sevdrill.timeline import MessageLine, Note, TimelineWriter
+from sevdrill.timeline import TimelineWriter
 
 __all__ = ["Telling", "ways_of"]
 

@@ -12,9 +12,7 @@ from typing import Any, get_args
 
 from sevdrill.escaping import line as one_line
 from sevdrill.level import Escalation
-from sevdrill.severity import LIMITS, Policy, Target, load_policy
-from sevdrill.sop import Status
-from sevdrill.timeline import (
+from sevdrill.lines import (
     End,
     FaultLine,
     Line,
@@ -28,8 +26,10 @@ from sevdrill.timeline import (
     Sample,
     StepLine,
     Stopped,
-    read_new,
 )
+from sevdrill.severity import LIMITS, Policy, Target, load_policy
+from sevdrill.sop import Status
+from sevdrill.timeline import read_new
 from sevdrill.units import Duration
 
 __all__ = ["DEFAULT_ROLES", "View", "roles_of"]

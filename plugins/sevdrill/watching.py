@@ -6,13 +6,14 @@ from collections.abc import Callable
 from functools import partial
 
 from sevdrill.detectors import DETECTING
+from sevdrill.lines import Interval, PageLine, Sample
 from sevdrill.plan import detect_series, effect_series, steady_series, stop_series
 from sevdrill.ports import Load, Monitoring, Page, Pager, Ports, Reading
 from sevdrill.probes import Probe
 from sevdrill.sampling import Sampler
 from sevdrill.scenario import Scenario
 from sevdrill.stretches import last_stretch
-from sevdrill.timeline import Interval, PageLine, Sample, TimelineWriter
+from sevdrill.timeline import TimelineWriter
 
 __all__ = ["Watching"]
 

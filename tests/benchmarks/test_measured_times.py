@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from sevdrill.clock import SystemClock
+from sevdrill.lines import Interval, Sample
 from sevdrill.ports import Endpoints, Ports, Reading
 from sevdrill.probes.web import HttpProbe
 from sevdrill.sampling import Sampler
 from sevdrill.stretches import became_true, last_stretch
-from sevdrill.timeline import Interval, Sample, TimelineWriter
+from sevdrill.timeline import TimelineWriter
 
 POLL = 0.05
 ROUNDS = 20

@@ -11,7 +11,7 @@ from toy_run import Run
 from toy_stack import ToyStack
 
 from sevdrill.judge import Outcome
-from sevdrill.session import review
+from sevdrill.rejudging import review
 
 pytestmark = pytest.mark.benchmark(cheap=True)
 

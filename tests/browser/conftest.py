@@ -17,10 +17,10 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from sevdrill.aftermath import finish_run
+from sevdrill.lines import Line
 from sevdrill.metering import USAGE
+from sevdrill.rejudging import review
 from sevdrill.reports.manifest import write_manifest
-from sevdrill.session import review
-from sevdrill.timeline import Line
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / ".browser" / "node_modules" / "axe-core" / "axe.min.js"

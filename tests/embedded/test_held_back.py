@@ -15,7 +15,8 @@ from embedded_root import WEB, SmallPlace, processes
 
 from sevdrill.clock import SystemClock
 from sevdrill.errors import StackError
-from sevdrill.ports import CrashLoop, Endpoints, Hogs, Lifecycle, Limit, Limits, Ports, Scale
+from sevdrill.ports import CrashLoop, Endpoints, Lifecycle, Ports, Scale
+from sevdrill.resources import Hogs, Limit, Limits
 from sevdrill.stacks.embedded import tree
 from sevdrill.stacks.embedded.stack import EmbeddedConfig, EmbeddedStack
 

@@ -9,7 +9,8 @@ from drill_root import wait_for
 from embedded_root import DRILL, SmallPlace
 from receiver import Receiver
 
-from sevdrill.timeline import MessageLine, Note, StepLine, Timeline
+from sevdrill.lines import MessageLine, Note, StepLine
+from sevdrill.timeline import Timeline
 
 pytestmark = pytest.mark.embedded
 

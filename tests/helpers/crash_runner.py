@@ -27,14 +27,16 @@ from sevdrill.engine import Engine, Settings
 from sevdrill.faults import Fault, State
 from sevdrill.healing import heal_all, start_watchdog
 from sevdrill.journal import Journal, JournalFile
+from sevdrill.lines import FaultLine, Line, RunLine, StepLine
+from sevdrill.people import Messages
 from sevdrill.plan import make_plan
-from sevdrill.ports import Lifecycle, Load, Messages, Ports
+from sevdrill.ports import Lifecycle, Load, Ports
 from sevdrill.scenario import Kinds, scenario_model
 from sevdrill.severity import load_policy
 from sevdrill.shield import Shield
 from sevdrill.stacks.choice import attach
 from sevdrill.surges import EVERY, Surge, follow
-from sevdrill.timeline import FaultLine, Line, RunLine, StepLine, TimelineWriter
+from sevdrill.timeline import TimelineWriter
 
 
 class Idle(Fault):

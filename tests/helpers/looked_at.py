@@ -8,9 +8,10 @@ from typing import Any
 from made_up import DATABASE_DOWN, scenario
 
 from sevdrill.judge import judge
+from sevdrill.lines import Line, Sample, Users
 from sevdrill.reports.case import Case
 from sevdrill.severity import load_policy
-from sevdrill.timeline import Line, Sample, Timeline, Users
+from sevdrill.timeline import Timeline
 
 DRILL = scenario(DATABASE_DOWN)
 LOG = """\

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sevdrill.detectors import alerts_of
-from sevdrill.plan import checks_of, detect_series, effect_series, steady_series
-from sevdrill.scenario import Kinds, Scenario, scenario_model
-from sevdrill.timeline import (
+from sevdrill.lines import (
     End,
     FaultLine,
     Line,
@@ -23,8 +21,10 @@ from sevdrill.timeline import (
     RunLine,
     Sample,
     StepLine,
-    Timeline,
 )
+from sevdrill.plan import checks_of, detect_series, effect_series, steady_series
+from sevdrill.scenario import Kinds, Scenario, scenario_model
+from sevdrill.timeline import Timeline
 
 EVERY = 0.2
 

@@ -13,22 +13,11 @@ from made_up import numbered
 from sevdrill.checks import Check, Result
 from sevdrill.detectors import alerts_of
 from sevdrill.judge import MONITORING_GAP, judge
+from sevdrill.lines import End, FaultLine, Line, MarkLine, MessageLine, PageLine, PhaseLine, ReadLine, Sample, StepLine
 from sevdrill.plan import checks_of, detect_series, effect_series, steady_series
 from sevdrill.scenario import Scenario
 from sevdrill.severity import LIMITS, Policy
-from sevdrill.timeline import (
-    End,
-    FaultLine,
-    Line,
-    MarkLine,
-    MessageLine,
-    PageLine,
-    PhaseLine,
-    ReadLine,
-    Sample,
-    StepLine,
-    Timeline,
-)
+from sevdrill.timeline import Timeline
 
 Lines = list[Line]
 Change = Callable[[Line], "Line | None"]

@@ -12,7 +12,7 @@ from toy_stack import ToyStack
 from sevdrill.clock import SystemClock
 from sevdrill.contacts import Contacts
 from sevdrill.notify import Notifier, parse_address
-from sevdrill.ports import Escalations, Messages
+from sevdrill.people import Escalations, Messages
 from sevdrill.telling import Telling
 
 

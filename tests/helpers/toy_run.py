@@ -12,12 +12,14 @@ from sevdrill.desk import Desk
 from sevdrill.engine import Engine, Settings
 from sevdrill.journal import Journal, JournalFile
 from sevdrill.judge import Verdict, judge
+from sevdrill.lines import Mode, RunLine
+from sevdrill.people import Messages
 from sevdrill.plan import make_plan
-from sevdrill.ports import Messages, Ports
+from sevdrill.ports import Ports
 from sevdrill.scenario import Kinds, scenario_model
 from sevdrill.severity import load_policy
 from sevdrill.shield import Shield
-from sevdrill.timeline import Mode, RunLine, Timeline, TimelineWriter
+from sevdrill.timeline import Timeline, TimelineWriter
 
 DRILL: dict[str, Any] = {
     "drill": "Toy database down",

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sevdrill.errors import StackError
+from sevdrill.people import Messages
 from sevdrill.ports import (
     Alert,
     Endpoints,
@@ -16,7 +17,6 @@ from sevdrill.ports import (
     Lifecycle,
     Load,
     LoadWindow,
-    Messages,
     Monitoring,
     Page,
     Pager,

@@ -12,7 +12,8 @@ from sevdrill.desk import Desk
 from sevdrill.following import Following
 from sevdrill.inbox import Now, write_now
 from sevdrill.journal import Journal
-from sevdrill.timeline import Line, PersonLine, RunLine, Timeline, TimelineWriter
+from sevdrill.lines import Line, PersonLine, RunLine
+from sevdrill.timeline import Timeline, TimelineWriter
 
 __all__ = ["Running", "live_lines"]
 

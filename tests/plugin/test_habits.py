@@ -37,7 +37,7 @@ import pytest
 
 from sevdrill import session
 from sevdrill.errors import Unsupported
-from sevdrill.timeline import RunLine
+from sevdrill.lines import RunLine
 
 sys.path.insert(0, {helpers!r})
 
@@ -53,7 +53,7 @@ def stubbed(monkeypatch):
         changes = {{"alert": False}} if "silent" in scenario.tags else {{}}
         lines = made_up.incident(scenario, **({{"detected": None}} if changes else {{}}))
         if "sick" in scenario.tags:
-            from sevdrill.timeline import Stopped
+            from sevdrill.lines import Stopped
             why = "the stack was not healthy before the fault"
             lines.insert(-1, Stopped(kind="invalid", reason=why, t=lines[-1].t))
         wall = dt.datetime.now(dt.UTC).isoformat()

@@ -16,11 +16,11 @@ import pytest
 
 from sevdrill.clock import SystemClock
 from sevdrill.errors import Refused, StackError, StackUnhealthy, Unsupported
+from sevdrill.lines import Interval
 from sevdrill.ports import Endpoints, Environment, Evidence, Exec, Ledgers, Lifecycle, Monitoring, Proxies, Release
 from sevdrill.stacks.compose import ComposeConfig, ComposeStack
 from sevdrill.stacks.engine import wait_until
 from sevdrill.stacks.loopback import outside_ephemeral
-from sevdrill.timeline import Interval
 
 pytestmark = pytest.mark.stack
 SMALL = Path(__file__).with_name("small.yml")

@@ -15,7 +15,7 @@ from sevdrill.errors import UsageError
 from sevdrill.fixtures import PythonDrill
 from sevdrill.judge import Outcome
 from sevdrill.kinds import Kinds
-from sevdrill.timeline import PhaseLine, Sample, StepLine
+from sevdrill.lines import PhaseLine, Sample, StepLine
 
 KINDS = Kinds.default().with_(CALLS)
 

@@ -14,9 +14,10 @@ from sevdrill.clock import SystemClock
 from sevdrill.errors import ActionError, FaultError
 from sevdrill.faults import State
 from sevdrill.faults.change import ChangeDeploy, ChangeSetting
+from sevdrill.lines import RunLine
 from sevdrill.load import LoadGenerator
 from sevdrill.ports import Admin, Endpoints, Lifecycle, Ports, Release, Replica
-from sevdrill.timeline import RunLine, Timeline
+from sevdrill.timeline import Timeline
 
 
 class Operated:

@@ -10,8 +10,9 @@ from made_up import DATABASE_DOWN, incident, scenario, timeline
 from sevdrill.checks import Result
 from sevdrill.checks.communication import Announced
 from sevdrill.judge import judge
+from sevdrill.lines import Line, MessageLine, Mode, RunLine
 from sevdrill.severity import load_policy
-from sevdrill.timeline import Line, MessageLine, Mode, RunLine, Timeline
+from sevdrill.timeline import Timeline
 
 INJECTED = 10.0
 EVERYBODY = ("incident-commander", "status-page", "stakeholders")

@@ -23,7 +23,7 @@ from made_up import numbered
 from under_way import Running, live_lines
 
 from sevdrill.console import Console
-from sevdrill.timeline import MessageLine
+from sevdrill.lines import MessageLine
 from sevdrill.view import View
 
 

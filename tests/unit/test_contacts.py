@@ -13,10 +13,10 @@ from toy_stack import ToyStack, toy_ports
 from sevdrill.contacts import Contacts, load_contacts
 from sevdrill.errors import UsageError
 from sevdrill.judge import Outcome
+from sevdrill.lines import Note, StepLine
 from sevdrill.notify import Notifier
-from sevdrill.ports import Approvals, Escalations
+from sevdrill.people import Approvals, Escalations
 from sevdrill.telling import ways_of
-from sevdrill.timeline import Note, StepLine
 
 FILE = """
 primary:

@@ -6,7 +6,8 @@ import pytest
 
 from sevdrill.checks import Result
 from sevdrill.checks.course import Checklist, StayedGood
-from sevdrill.timeline import FaultLine, Line, MessageLine, RunLine, Sample, StepLine, Timeline
+from sevdrill.lines import FaultLine, Line, MessageLine, RunLine, Sample, StepLine
+from sevdrill.timeline import Timeline
 
 FIRST = RunLine(drill="x", severity="SEV-1", policy="sop-001", stack="x", wall="2026-01-01T00:00:00+00:00", scenario={})
 

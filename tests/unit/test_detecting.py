@@ -15,6 +15,7 @@ from sevdrill.databases import Sql
 from sevdrill.detectors import AlertDetector, PageDetector, alerts_of, listens
 from sevdrill.errors import StackError
 from sevdrill.judge import Outcome, judge
+from sevdrill.lines import Sample
 from sevdrill.plan import checks_of, detect_series, make_plan
 from sevdrill.ports import Exec, ExecResult, Monitoring, Page, Pager, Ports
 from sevdrill.probes.asking import ExecProbe, LogProbe, MetricProbe, SqlProbe
@@ -23,7 +24,7 @@ from sevdrill.severity import load_policy
 from sevdrill.stacks.embedded.logs import EmbeddedLogs
 from sevdrill.stacks.metrics import instant
 from sevdrill.telemetry import Logs, Metrics
-from sevdrill.timeline import Sample, Timeline
+from sevdrill.timeline import Timeline
 
 POLICY = load_policy("sop-001")
 LOGGED = {"probe": "log", "service": "app", "match": "refused"}

@@ -25,10 +25,11 @@ from sevdrill.checks.setting import SettingIs
 from sevdrill.errors import ActionError, FaultError
 from sevdrill.faults.base import State
 from sevdrill.faults.change import ChangeSetting
+from sevdrill.lines import Sample, StepLine, Users
 from sevdrill.ports import Admin, Alert, Endpoints, Monitoring, Ports
 from sevdrill.probes import tls
 from sevdrill.probes.tls import TlsProbe
-from sevdrill.timeline import Sample, StepLine, Timeline, Users
+from sevdrill.timeline import Timeline
 
 STAGING = Path(__file__).resolve().parents[2] / "fixtures" / "staging"
 sys.path.insert(0, str(STAGING))

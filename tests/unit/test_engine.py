@@ -12,7 +12,7 @@ from toy_run import Run
 from toy_stack import ToyStack
 
 from sevdrill.judge import Outcome
-from sevdrill.timeline import FaultLine, PhaseLine, StepLine
+from sevdrill.lines import FaultLine, PhaseLine, StepLine
 
 
 @pytest.fixture

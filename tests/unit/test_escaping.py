@@ -15,9 +15,9 @@ from made_up import DATABASE_DOWN, incident, recorded, scenario
 from markdown_it import MarkdownIt
 
 from sevdrill.escaping import block, clean, json_line, line, markdown
+from sevdrill.lines import FaultLine, MessageLine, PageLine, Sample, StepLine
+from sevdrill.rejudging import review
 from sevdrill.reports.terminal import page, table
-from sevdrill.session import review
-from sevdrill.timeline import FaultLine, MessageLine, PageLine, Sample, StepLine
 
 EVIL = [
     "<script>alert(1)</script>",

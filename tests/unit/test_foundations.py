@@ -19,9 +19,10 @@ from sevdrill.clock import SystemClock, boot_id
 from sevdrill.errors import RunError
 from sevdrill.faults.container import ContainerKill
 from sevdrill.journal import Journal, JournalFile, journal_files, locked
+from sevdrill.lines import End, Interval, Note, RunLine, Sample, Users
 from sevdrill.shield import Interrupted, Shield
 from sevdrill.stretches import became_true, last_stretch
-from sevdrill.timeline import End, Interval, Note, RunLine, Sample, Timeline, TimelineWriter, Users
+from sevdrill.timeline import Timeline, TimelineWriter
 from sevdrill.units import Bytes, Duration, Percent
 
 RUN = RunLine(drill="d", severity="SEV-1", policy="sop-001", stack="s", wall="2026-01-01T00:00:00+00:00", scenario={})

@@ -18,8 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from sevdrill.aftermath import finish_run
 from sevdrill.cli import main
 from sevdrill.history import Entry, FollowUp, History, HistoryError, got_worse
+from sevdrill.rejudging import review
 from sevdrill.reports.trend import BLOCKS, PLAIN, compared, prometheus, sparkline, trend_lines
-from sevdrill.session import review
 
 NOON = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 
@@ -230,8 +230,8 @@ def test_a_page_that_cannot_be_drawn_fails_no_run(tmp_path: Path, monkeypatch: p
 def test_half_a_character_and_a_full_disk_cost_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from looked_at import case
 
+    from sevdrill.lines import Note
     from sevdrill.reports.writing import write_reports
-    from sevdrill.timeline import Note
 
     made = case([*incident(scenario(DATABASE_DOWN)), Note(t=20, text="half: \udc80")], tmp_path)
     assert write_reports(made)["trouble"] == []

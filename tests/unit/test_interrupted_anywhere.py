@@ -20,7 +20,7 @@ from toy_run import Run
 from toy_stack import ToyStack
 
 import sevdrill
-from sevdrill.timeline import PhaseLine
+from sevdrill.lines import PhaseLine
 
 PACKAGE = str(Path(sevdrill.__file__).parent)
 WATCHED = (PACKAGE, threading.__file__)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from made_up import DATABASE_DOWN, QUIET, ROLLBACK, incident, quiet, scenario
 
 from sevdrill.judge import Outcome, Verdict, judge
+from sevdrill.lines import FaultLine, Line, MarkLine, PhaseLine, ReadLine, Sample, StepLine, Stopped
 from sevdrill.severity import load_policy
-from sevdrill.timeline import FaultLine, Line, MarkLine, PhaseLine, ReadLine, Sample, StepLine, Stopped, Timeline
+from sevdrill.timeline import Timeline
 
 DB = scenario(DATABASE_DOWN)
 BAD_RELEASE = scenario(ROLLBACK)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from made_up import DATABASE_DOWN, incident, scenario
 
 from sevdrill.judge import Outcome, Verdict, judge
+from sevdrill.lines import Line, MessageLine, PersonLine, RunLine
 from sevdrill.severity import load_policy
-from sevdrill.timeline import Line, MessageLine, PersonLine, RunLine, Timeline
+from sevdrill.timeline import Timeline
 
 DRILL = scenario(DATABASE_DOWN, respond=[{"action": "restart", "service": "db"}])
 # incident(): injected at 10, detected at 12, and recovered at 18 unless it is said otherwise.

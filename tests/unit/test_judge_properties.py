@@ -15,11 +15,7 @@ from made_up import DATABASE_DOWN, QUIET, ROLLBACK, incident, numbered, quiet, r
 
 from sevdrill.errors import RunError, SevdrillError
 from sevdrill.judge import Outcome, Verdict, judge
-from sevdrill.plan import detect_series, steady_series
-from sevdrill.scenario import Scenario
-from sevdrill.session import rejudge
-from sevdrill.severity import load_policy, shipped_policies
-from sevdrill.timeline import (
+from sevdrill.lines import (
     End,
     FaultLine,
     Line,
@@ -31,8 +27,12 @@ from sevdrill.timeline import (
     Sample,
     StepLine,
     Stopped,
-    Timeline,
 )
+from sevdrill.plan import detect_series, steady_series
+from sevdrill.rejudging import rejudge
+from sevdrill.scenario import Scenario
+from sevdrill.severity import load_policy, shipped_policies
+from sevdrill.timeline import Timeline
 
 DB, BAD_RELEASE, CALM = scenario(DATABASE_DOWN), scenario(ROLLBACK), scenario(QUIET)
 THROUGHOUT = scenario(

@@ -16,8 +16,10 @@ from sevdrill.faults import State
 from sevdrill.faults.partition import NetworkPartition
 from sevdrill.faults.provider import ProviderRateLimit
 from sevdrill.faults.resource import DiskFill
-from sevdrill.ports import Admin, Files, FoundFile, Lifecycle, Membership, Networks, Ports, Replica, Space
-from sevdrill.timeline import MarkLine, PageLine, RunLine, Sample, Timeline
+from sevdrill.lines import MarkLine, PageLine, RunLine, Sample
+from sevdrill.ports import Admin, Lifecycle, Membership, Networks, Ports, Replica
+from sevdrill.resources import Files, FoundFile, Space
+from sevdrill.timeline import Timeline
 
 MIB = 1024 * 1024
 

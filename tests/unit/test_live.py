@@ -14,7 +14,7 @@ from toy_stack import ToyStack
 
 from sevdrill.inbox import Does, Saying, put
 from sevdrill.judge import Outcome, Verdict
-from sevdrill.timeline import FaultLine, PersonLine, PhaseLine, StepLine
+from sevdrill.lines import FaultLine, PersonLine, PhaseLine, StepLine
 
 PROBES = {
     "hold": "80ms",

@@ -14,9 +14,10 @@ from secrets_planted import KNOWN, LEAK, PEM, PLANTED, compose
 from sevdrill import masking
 from sevdrill.clock import SystemClock
 from sevdrill.errors import StackError
+from sevdrill.lines import Note
 from sevdrill.load import LoadGenerator
 from sevdrill.masking import MASK, Masker, is_secret_key
-from sevdrill.timeline import Note, TimelineWriter
+from sevdrill.timeline import TimelineWriter
 
 
 @pytest.fixture

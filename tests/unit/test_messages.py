@@ -13,10 +13,11 @@ from made_up import DATABASE_DOWN, scenario
 from sevdrill.clock import SystemClock
 from sevdrill.errors import ActionError
 from sevdrill.facts import facts
+from sevdrill.lines import MessageLine, Sample, StepLine
 from sevdrill.messages import ESCALATED, EVERYBODY, OVER, Announcer
 from sevdrill.plan import effect_series, steady_series
 from sevdrill.severity import load_policy, shipped_policies
-from sevdrill.timeline import MessageLine, Sample, StepLine, TimelineWriter
+from sevdrill.timeline import TimelineWriter
 
 
 class Talk:

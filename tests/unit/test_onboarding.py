@@ -12,12 +12,12 @@ from made_up import DATABASE_DOWN, incident, recorded, scenario, timeline
 
 from sevdrill.cli import main
 from sevdrill.history import History, Lesson
+from sevdrill.lines import PersonLine
 from sevdrill.onboarding import JOINED, explained, exported, track_lines, track_of
 from sevdrill.questions import questions
-from sevdrill.session import case_of
+from sevdrill.rejudging import case_of
 from sevdrill.severity import load_policy, shipped_policies
 from sevdrill.teaching import _lesson
-from sevdrill.timeline import PersonLine
 
 JOIN = dt.datetime(2026, 8, 3, 9, tzinfo=dt.UTC)
 

@@ -11,9 +11,9 @@ import tty
 import made_up
 from made_up import DATABASE_DOWN, QUIET, incident, quiet, scenario
 
+from sevdrill.lines import FaultLine, Note
 from sevdrill.progress import BACK, BELOW, CLEAR, Progress
 from sevdrill.severity import load_policy
-from sevdrill.timeline import FaultLine, Note
 
 
 def _read(descriptor: int) -> str:

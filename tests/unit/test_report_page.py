@@ -13,6 +13,7 @@ import pytest
 from looked_at import LOG, case, with_load
 from made_up import DATABASE_DOWN, QUIET, ROLLBACK, incident, quiet, recorded, scenario
 
+from sevdrill.lines import End, FaultLine, Line, Note, PhaseLine, Sample, StepLine, Stopped, Users
 from sevdrill.reports.case import Case
 from sevdrill.reports.checklists import ticked
 from sevdrill.reports.deciding import decisions
@@ -23,7 +24,6 @@ from sevdrill.reports.story import story
 from sevdrill.reports.summary import summary
 from sevdrill.reports.terminal import page, painted
 from sevdrill.severity import load_policy
-from sevdrill.timeline import End, FaultLine, Line, Note, PhaseLine, Sample, StepLine, Stopped, Users
 
 DRILL = scenario(DATABASE_DOWN)
 GOLDEN = {
@@ -173,7 +173,7 @@ def test_thinning_loses_no_peak_and_makes_none_up() -> None:
 
 
 def test_four_hours_and_two_hundred_thousand_samples(tmp_path: Path) -> None:
-    from sevdrill.session import review
+    from sevdrill.rejudging import review
 
     drill = scenario(DATABASE_DOWN, targets={}, limit="5h")
     # Six series in four hours.

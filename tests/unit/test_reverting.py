@@ -15,13 +15,14 @@ from sevdrill.engine import Engine
 from sevdrill.errors import StackError
 from sevdrill.journal import Journal, JournalFile
 from sevdrill.judge import Outcome, Verdict, judge
+from sevdrill.lines import FaultLine, PhaseLine, RunLine, Sample, StepLine
 from sevdrill.plan import make_plan
 from sevdrill.ports import Admin, Lifecycle, Ports, Reading
 from sevdrill.probes import PROBES, Probe
 from sevdrill.scenario import Kinds, scenario_model
 from sevdrill.severity import load_policy
 from sevdrill.shield import Shield
-from sevdrill.timeline import FaultLine, PhaseLine, RunLine, Sample, StepLine, Timeline, TimelineWriter
+from sevdrill.timeline import Timeline, TimelineWriter
 
 BREAK = {"action": "circuit-break", "service": "app", "dependency": "db", "timeout": "1s"}
 DRILL: dict[str, Any] = {

@@ -21,9 +21,9 @@ from sevdrill.diagnostics import load, load_stop, with_stop
 from sevdrill.errors import DrillFileError
 from sevdrill.journal import Journal
 from sevdrill.judge import Outcome
+from sevdrill.lines import Line, PhaseLine, Sample, StepLine, Stopped, Users
 from sevdrill.ports import LoadWindow, Ports, Reading
 from sevdrill.probes.load import LoadProbe
-from sevdrill.timeline import Line, PhaseLine, Sample, StepLine, Stopped, Users
 from sevdrill.watching import STOP_EVERY
 
 HALF_FAIL = {"probe": "load", "name": "half fail", "error_rate": {"above": "50%"}}

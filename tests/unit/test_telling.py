@@ -16,8 +16,9 @@ from toy_stack import ToyStack
 
 from sevdrill.contacts import Contacts
 from sevdrill.judge import Outcome
+from sevdrill.lines import End, MessageLine, Note
 from sevdrill.messages import OVER
-from sevdrill.timeline import End, MessageLine, Note, Timeline
+from sevdrill.timeline import Timeline
 
 HELPERS = Path(__file__).parents[1] / "helpers"
 RESPOND = [{"action": "declare"}, *DRILL["respond"]]

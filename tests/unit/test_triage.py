@@ -8,8 +8,9 @@ import pytest
 
 from sevdrill.checks import Result
 from sevdrill.checks.triage import DecisionMatchesRules, SeverityMatchesImpact
+from sevdrill.lines import FaultLine, MarkLine, RunLine, Sample, StepLine, Users
 from sevdrill.severity import load_policy
-from sevdrill.timeline import FaultLine, MarkLine, RunLine, Sample, StepLine, Timeline, Users
+from sevdrill.timeline import Timeline
 
 REMEDY = DecisionMatchesRules(check="decision_matches_rules", service="app", switches={"/estimates": "estimates"})
 SEVERITY = SeverityMatchesImpact(check="severity_matches_impact", features={"/estimates": "minor", "/orders": "core"})

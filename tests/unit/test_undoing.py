@@ -29,10 +29,11 @@ from sevdrill.healing import heal_all
 from sevdrill.journal import Debt, Journal, JournalFile, append
 from sevdrill.judge import Outcome, judge
 from sevdrill.kinds import Kinds
+from sevdrill.lines import FaultLine, PhaseLine, ReadLine, Sample
 from sevdrill.ports import Ports, Proxies
 from sevdrill.severity import load_policy
 from sevdrill.shield import Interrupted, Shield
-from sevdrill.timeline import FaultLine, PhaseLine, ReadLine, Sample, Timeline
+from sevdrill.timeline import Timeline
 from sevdrill.undo import relieve, settle
 from sevdrill.units import Duration
 

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from sevdrill.actions.base import Action
 from sevdrill.model import Record
-from sevdrill.ports import Files, Ports, Reading
+from sevdrill.ports import Ports, Reading
+from sevdrill.resources import Files
 from sevdrill.units import Duration, Percent
 
 __all__ = ["FreeDisk"]

@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from sevdrill.actions.base import Action
 from sevdrill.model import Record
-from sevdrill.ports import Messages, Ports, Reading
+from sevdrill.people import Messages
+from sevdrill.ports import Ports, Reading
 
 __all__ = ["Announce", "Declare", "Escalate"]
 

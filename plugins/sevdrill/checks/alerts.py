@@ -7,9 +7,10 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sevdrill.checks.base import Check, Finding, Result
+from sevdrill.lines import MarkLine, PageLine
 from sevdrill.model import Record
 from sevdrill.ports import Monitoring, Pager, Ports
-from sevdrill.timeline import MarkLine, PageLine, Timeline
+from sevdrill.timeline import Timeline
 from sevdrill.units import Duration
 
 __all__ = ["AlertResolved", "NotPaged", "PagedOnce", "matches"]

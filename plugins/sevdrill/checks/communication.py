@@ -8,11 +8,12 @@ from typing import ClassVar, Literal, get_args
 from pydantic import Field
 
 from sevdrill.checks.base import Check, Finding, Result
+from sevdrill.lines import MarkLine, MessageLine, PhaseLine
 from sevdrill.model import Record
 from sevdrill.ports import Ports
 from sevdrill.severity import Policy
 from sevdrill.sop import Status
-from sevdrill.timeline import MarkLine, MessageLine, PhaseLine, Timeline
+from sevdrill.timeline import Timeline
 from sevdrill.units import Duration
 
 __all__ = ["Announced", "UpdateCadence"]

@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from sevdrill.checks.base import Check, Finding, Result
+from sevdrill.lines import FaultLine, MessageLine, Sample, StepLine
 from sevdrill.model import Record
 from sevdrill.ports import Ports
-from sevdrill.timeline import FaultLine, MessageLine, Sample, StepLine, Timeline
+from sevdrill.timeline import Timeline
 from sevdrill.units import Duration
 
 __all__ = ["Checklist", "NoFailuresAfter", "StayedGood"]

@@ -7,10 +7,11 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from sevdrill.checks.base import Check, Finding, Result
+from sevdrill.lines import MarkLine, PageLine, Sample
 from sevdrill.model import Record
 from sevdrill.ports import Monitoring, Ports
 from sevdrill.stretches import became_true
-from sevdrill.timeline import MarkLine, PageLine, Sample, Timeline
+from sevdrill.timeline import Timeline
 
 __all__ = ["AlertedBeforeEffect", "Delivered"]
 

@@ -8,9 +8,10 @@ from pydantic import Field
 
 from sevdrill.actions.evidence import archived
 from sevdrill.checks.base import Check, Finding, Result
+from sevdrill.lines import StepLine
 from sevdrill.model import Record
 from sevdrill.ports import Endpoints, Ports
-from sevdrill.timeline import StepLine, Timeline
+from sevdrill.timeline import Timeline
 from sevdrill.units import Duration
 
 __all__ = ["LogsPreserved"]

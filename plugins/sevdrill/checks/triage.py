@@ -18,10 +18,11 @@ from sevdrill.checks.base import Check, Finding, Result
 from sevdrill.conditions import Remedy, What
 from sevdrill.databases import Migrations
 from sevdrill.decisions import Impact, Line, Situation, remedy, severity_from_impact
+from sevdrill.lines import FaultLine, MarkLine, Sample, StepLine
 from sevdrill.model import Record
 from sevdrill.ports import Admin, Load, Ports
 from sevdrill.severity import Policy
-from sevdrill.timeline import FaultLine, MarkLine, Sample, StepLine, Timeline
+from sevdrill.timeline import Timeline
 
 __all__ = ["DecisionMatchesRules", "SeverityMatchesImpact"]
 

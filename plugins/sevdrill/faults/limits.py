@@ -11,7 +11,8 @@ from pydantic import Field
 from sevdrill.errors import FaultError
 from sevdrill.faults.base import Fault, State
 from sevdrill.model import Record
-from sevdrill.ports import Limit, Limits, Ports
+from sevdrill.ports import Ports
+from sevdrill.resources import Limit, Limits
 from sevdrill.units import Bytes
 
 __all__ = ["CpuLimit", "MemoryLimit"]

@@ -10,7 +10,8 @@ from pydantic import Field
 from sevdrill.errors import FaultError
 from sevdrill.faults.base import Fault, State
 from sevdrill.model import Record
-from sevdrill.ports import Files, Hogs, Lifecycle, Ports
+from sevdrill.ports import Lifecycle, Ports
+from sevdrill.resources import Files, Hogs
 from sevdrill.units import Bytes, Duration
 
 __all__ = ["CpuHog", "DiskFill", "MemoryHog"]

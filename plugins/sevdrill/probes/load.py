@@ -7,10 +7,10 @@ from typing import ClassVar, Literal, Self
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
+from sevdrill.lines import Users
 from sevdrill.model import Model
 from sevdrill.ports import Load, Ports, Reading
 from sevdrill.probes.base import Probe
-from sevdrill.timeline import Users
 from sevdrill.units import Duration, Percent
 
 __all__ = ["LoadProbe"]

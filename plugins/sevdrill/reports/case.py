@@ -12,12 +12,7 @@ from pathlib import Path
 
 from sevdrill.checks import Result
 from sevdrill.judge import Outcome, TargetResult, Verdict
-from sevdrill.plan import detect_series, effect_series, steady_series, stop_series
-from sevdrill.ports import Load
-from sevdrill.probes import Probe
-from sevdrill.scenario import Scenario
-from sevdrill.severity import Policy
-from sevdrill.timeline import (
+from sevdrill.lines import (
     FaultLine,
     Interval,
     MessageLine,
@@ -29,9 +24,14 @@ from sevdrill.timeline import (
     Sample,
     StepLine,
     Stopped,
-    Timeline,
     Users,
 )
+from sevdrill.plan import detect_series, effect_series, steady_series, stop_series
+from sevdrill.ports import Load
+from sevdrill.probes import Probe
+from sevdrill.scenario import Scenario
+from sevdrill.severity import Policy
+from sevdrill.timeline import Timeline
 
 __all__ = ["MARKS", "Case", "Event", "Seen", "about", "short", "span"]
 

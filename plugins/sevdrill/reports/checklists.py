@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sevdrill.checks import Result
+from sevdrill.lines import MessageLine
 from sevdrill.plan import steady_series
 from sevdrill.reports.case import Case, short, span
 from sevdrill.reports.logs import errors_in_logs
-from sevdrill.timeline import MessageLine
 
 __all__ = ["Item", "Ticked", "proof_of", "ticked"]
 

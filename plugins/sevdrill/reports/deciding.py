@@ -11,10 +11,10 @@ from sevdrill.checks.triage import BROKEN as CORE_DOWN
 from sevdrill.checks.triage import DOWN, LOOK, DecisionMatchesRules, SeverityMatchesImpact
 from sevdrill.conditions import DataHarm, What
 from sevdrill.decisions import Impact, Line, Situation, declare, remedy, severity_from_impact
+from sevdrill.lines import ReadLine
 from sevdrill.plan import checks_of, steady_series
 from sevdrill.ports import Load
 from sevdrill.reports.case import Case, short
-from sevdrill.timeline import ReadLine
 
 __all__ = ["Decision", "decisions", "impact_of"]
 

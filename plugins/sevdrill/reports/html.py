@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sevdrill.escaping import clean, line
 from sevdrill.judge import Outcome
+from sevdrill.lines import StepLine
 from sevdrill.reports.case import Case, short, span
 from sevdrill.reports.checklists import ticked
 from sevdrill.reports.deciding import decisions
@@ -20,7 +21,6 @@ from sevdrill.reports.plotting import POINTS, figure
 from sevdrill.reports.proposals import known_of_prometheus
 from sevdrill.reports.resources import resources
 from sevdrill.reports.terminal import where
-from sevdrill.timeline import StepLine
 
 __all__ = ["environment", "report_page"]
 

@@ -10,10 +10,10 @@ import html
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from sevdrill.lines import Sample
 from sevdrill.plan import detect_series
 from sevdrill.probes.load import LoadProbe
 from sevdrill.reports.case import MARKS, Case, Event, short
-from sevdrill.timeline import Sample
 
 __all__ = ["POINTS", "figure", "thinned"]
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from sevdrill.escaping import clean
 from sevdrill.judge import Verdict
-from sevdrill.timeline import Interval, PersonLine, Timeline
+from sevdrill.lines import Interval, PersonLine
+from sevdrill.timeline import Timeline
 
 __all__ = ["properties", "summary"]
 

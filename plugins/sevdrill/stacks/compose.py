@@ -21,11 +21,8 @@ from sevdrill.ports import (
     Environment,
     Evidence,
     Exec,
-    Files,
-    Hogs,
     Ledgers,
     Lifecycle,
-    Limits,
     Monitoring,
     Networks,
     Pager,
@@ -34,6 +31,7 @@ from sevdrill.ports import (
     Release,
     Scale,
 )
+from sevdrill.resources import Files, Hogs, Limits
 from sevdrill.stacks.admin import HttpAdmin
 from sevdrill.stacks.backups import CommandBackups
 from sevdrill.stacks.containers import ComposeEndpoints, ComposeExec, ComposeLedgers, ComposeLifecycle

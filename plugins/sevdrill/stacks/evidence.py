@@ -11,12 +11,12 @@ from typing import Any
 
 from sevdrill.clock import Clock
 from sevdrill.errors import StackError
+from sevdrill.lines import Interval
 from sevdrill.masking import MASKER
 from sevdrill.metering import Use
 from sevdrill.ports import Monitoring
 from sevdrill.stacks.engine import Container
 from sevdrill.stacks.project import Project
-from sevdrill.timeline import Interval
 
 __all__ = ["ComposeEvidence"]
 

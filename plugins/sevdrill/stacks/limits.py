@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from sevdrill.errors import StackError
-from sevdrill.ports import Limit
+from sevdrill.resources import Limit
 from sevdrill.stacks.engine import Container, tail
 from sevdrill.stacks.project import Project
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from sevdrill.errors import StackError
-from sevdrill.ports import FoundFile, Space
+from sevdrill.resources import FoundFile, Space
 from sevdrill.stacks.containers import ComposeExec
 from sevdrill.stacks.engine import tail
 

@@ -14,7 +14,8 @@ from sevdrill.clock import SystemClock
 from sevdrill.errors import FaultError
 from sevdrill.faults import State
 from sevdrill.faults.resource import DiskFill
-from sevdrill.ports import Endpoints, Files, Ports
+from sevdrill.ports import Endpoints, Ports
+from sevdrill.resources import Files
 from sevdrill.stacks.compose import ComposeStack
 
 pytestmark = pytest.mark.stack

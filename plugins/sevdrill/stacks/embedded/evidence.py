@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 from sevdrill.errors import StackError
+from sevdrill.lines import Interval
 from sevdrill.metering import Use
 from sevdrill.ports import Monitoring
 from sevdrill.stacks.embedded import tree
 from sevdrill.stacks.embedded.control import Control
 from sevdrill.stacks.embedded.proxies import BALANCER, PROXIES
-from sevdrill.timeline import Interval
 
 __all__ = ["EmbeddedEvidence"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sevdrill.errors import StackError
-from sevdrill.ports import FoundFile, Space
+from sevdrill.resources import FoundFile, Space
 from sevdrill.stacks.embedded.control import Control
 from sevdrill.stacks.embedded.launch import Places
 

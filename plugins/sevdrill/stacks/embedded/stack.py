@@ -20,11 +20,8 @@ from sevdrill.ports import (
     Environment,
     Evidence,
     Exec,
-    Files,
-    Hogs,
     Ledgers,
     Lifecycle,
-    Limits,
     Monitoring,
     Pager,
     Ports,
@@ -32,6 +29,7 @@ from sevdrill.ports import (
     Release,
     Scale,
 )
+from sevdrill.resources import Files, Hogs, Limits
 from sevdrill.stacks.admin import HttpAdmin
 from sevdrill.stacks.backups import CommandBackups
 from sevdrill.stacks.containers import ComposeLedgers

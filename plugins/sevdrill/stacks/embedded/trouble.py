@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from sevdrill.errors import StackError
-from sevdrill.ports import Limit
+from sevdrill.resources import Limit
 from sevdrill.stacks.embedded.control import Control, Status
 
 __all__ = ["EmbeddedCrashLoop", "EmbeddedHogs", "EmbeddedLimits"]
