@@ -60,12 +60,15 @@ class LoadedDrill:
     name: str = ""
     """Name of the run's folder; that of the file when empty."""
 
-    @cached_property
+    @property
     def source(self) -> Source:
-        """Text and places, for mistakes that only show later: a file is read for them when they are asked for."""
+        """Text and places, for mistakes that only show later: a file is read for them whenever they are asked for.
+
+        They take more room than all else that is known of a drill.
+        """
         return read(self.origin) if isinstance(self.origin, bytes) else self.origin
 
-    @property
+    @cached_property
     def line(self) -> int:
         """The line where it begins, from 1."""
         return self.source.keys["drill",].line if self.begins is None else self.begins

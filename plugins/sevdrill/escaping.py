@@ -22,7 +22,8 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 def line(text: str) -> str:
     """One line for a terminal: no control, format or line-breaking characters, no secrets."""
-    return "".join(char if char.isprintable() else " " for char in masked(text))
+    text = masked(text)
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
 def block(text: str) -> str:
