@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
+from sevdrill.actions.evidence import archived
 from sevdrill.errors import SevdrillError
-from sevdrill.ports import Environment, Lifecycle, Monitoring, Ports, Release
+from sevdrill.ports import Endpoints, Environment, Lifecycle, Monitoring, Ports, Release
 
-__all__ = ["Surveys", "gather"]
+__all__ = ["Surveys", "copy_archives", "gather"]
 
 MOST = 4 * 1024 * 1024
 """Bytes of one file at most."""
+MOST_ARCHIVED = 64 * 1024 * 1024
+"""Bytes of one copied log archive at most."""
 COMMITS = 10
 """Commits that are told at most: the SOPs look at the last ten."""
 
@@ -55,6 +60,44 @@ def gather(ports: Ports, folder: Path, seconds: float, root: Path) -> list[Path]
         files.append(folder / name)
         files[-1].write_text(text, encoding="utf-8")
     return files
+
+
+def copy_archives(ports: Ports, folder: Path, urls: Iterable[str]) -> list[Path]:
+    """Copy the newest log archive of each place into ``folder``: what is kept in a stack goes with it.
+
+    What cannot be copied, or is not what its sum says, is said in a file in its place.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for url in dict.fromkeys(urls):
+        name = f"archive-{urlsplit(url).hostname}"
+        try:
+            file, content = folder / f"{name}.jsonl", _copied(ports, url)
+        except (SevdrillError, OSError) as error:
+            file, content = folder / f"{name}.txt", f"not copied: {error}\n".encode()
+        file.write_bytes(content)
+        files.append(file)
+    return files
+
+
+def _copied(ports: Ports, url: str) -> bytes:
+    import httpx
+
+    wanted = archived(ports, url)["sha256"]
+    try:
+        with httpx.stream("GET", ports[Endpoints].url(f"{url}/copy"), timeout=20, trust_env=False) as answer:
+            if answer.status_code != 200:
+                raise OSError(f"{url}/copy answered {answer.status_code}")
+            content = b""
+            for chunk in answer.iter_bytes():
+                content += chunk
+                if len(content) > MOST_ARCHIVED:
+                    raise OSError(f"{url}/copy has more than {MOST_ARCHIVED} bytes, and no more are kept")
+    except httpx.HTTPError as error:
+        raise OSError(f"{url}/copy: {error}") from None
+    if hashlib.sha256(content).hexdigest() != wanted:
+        raise OSError(f"{url}/copy gave something else than what has the sha256 {wanted}")
+    return content
 
 
 def _asked(work: Callable[[], dict[str, Any]], name: str) -> dict[str, Any]:

@@ -15,26 +15,25 @@ from pathlib import Path
 from sevdrill.approving import Approving
 from sevdrill.blast import refuse_beyond, refuse_too_long
 from sevdrill.clock import Clock, SystemClock
+from sevdrill.collecting import collect
 from sevdrill.contacts import Contacts
 from sevdrill.desk import Desk
 from sevdrill.diagnostics import LoadedDrill, check_targets
 from sevdrill.engine import Engine, Settings
 from sevdrill.errors import Refused, SevdrillError, StackError, UsageError
-from sevdrill.gathering import gather
 from sevdrill.healing import heal_all, start_watchdog
 from sevdrill.inbox import Now, clear_now, write_now
 from sevdrill.journal import Journal
-from sevdrill.lines import Interval, Line, Mode, RunLine
+from sevdrill.lines import Line, Mode, RunLine
 from sevdrill.load import LoadGenerator
 from sevdrill.masking import MASKER
-from sevdrill.metering import Meter, begin_metering
+from sevdrill.metering import begin_metering
 from sevdrill.notify import Address, Notifier
 from sevdrill.people import Approvals, Escalations, Messages
 from sevdrill.plan import Plan, given_time, make_plan
-from sevdrill.ports import Endpoints, Evidence, Load, Ports
+from sevdrill.ports import Endpoints, Load, Ports
 from sevdrill.probes.tls import ca_of
 from sevdrill.rejudging import RunResult, review
-from sevdrill.reports.manifest import write_manifest
 from sevdrill.scenario import BlastRadius, Scenario
 from sevdrill.severity import Policy, load_policy
 from sevdrill.shield import Shield
@@ -92,25 +91,6 @@ def load_and_check(loaded: LoadedDrill, policy: Policy) -> None:
     """
     targets = policy.targets(loaded.scenario.severity)
     check_targets(loaded, {key: target.limit for key, target in targets.items()}, policy.policy)
-
-
-def _collect(ports: Ports, folder: Path, began: float, now: float, root: Path, meter: Meter | None) -> None:
-    """Collect evidence since ``began`` (monotonic seconds), with a manifest of SHA-256 sums."""
-    if Evidence not in ports:
-        return
-    try:
-        files = ports[Evidence].collect(folder, Interval(began, began))
-    except SevdrillError as error:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "errors.txt").write_text(f"{error}\n", encoding="utf-8")
-        files = [folder / "errors.txt"]
-    files += gather(ports, folder, now - began, root)
-    if meter is not None:
-        files.append(meter.write(folder))
-    for file in files:
-        # Whatever stack it comes from: evidence is passed around.
-        file.write_bytes(MASKER.raw(file.read_bytes()))
-    write_manifest(folder, files)
 
 
 def _by_people(scenario: Scenario, mode: Mode) -> list[str]:
@@ -229,7 +209,7 @@ class DrillSession:
                         f"could be undone. It is not used again; by hand: {stack.by_hand()}"
                     )
                 with self.shield.shielded():
-                    _collect(ports, folder / "evidence", began, self.clock.now(), self.options.root, meter)
+                    collect(ports, scenario, folder, began, self.clock.now(), self.options.root, meter)
                     # Everything is undone: whoever takes a message late delays nothing but the reports.
                     self._notifier.settle()
                     renewed = engine.renewed or _by_people(scenario, mode)

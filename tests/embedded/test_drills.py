@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -25,9 +26,13 @@ SLOWER = ((r"p95: \{below: 2s\}", "p95: {below: 4s}"), (r"p95: \{below: 500ms\}"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("drills")
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> tuple[dict[str, Any], str]:
     """One run of all drills on one stack; the summaries by the drills' files, and what was printed."""
-    folder = tmp_path_factory.mktemp("drills")
     (folder / "drills").mkdir()
     for name in DRILLS:
         text = (PROJECT / "drills" / name).read_text(encoding="utf-8")
@@ -82,3 +87,13 @@ def test_it_passes_or_says_what_is_missing(run: tuple[dict[str, Any], str], name
     assert name in summaries, printed
     assert summaries[name]["outcome"] == "passed", (summaries[name]["reasons"], printed)
     assert summaries[name]["stack"].startswith("embedded, project ")
+
+
+@pytest.mark.usefixtures("run")
+def test_what_the_stack_archived_outlives_it(folder: Path) -> None:
+    (evidence,) = folder.glob("drill-runs/*/*/evidence/archive-edge.jsonl")
+    lines = evidence.read_text(encoding="utf-8").splitlines()
+    times = [json.loads(line)["at"] for line in lines]
+    assert max(times) - min(times) > 45 * 3600
+    manifest = (evidence.parent / "MANIFEST.sha256").read_text(encoding="utf-8")
+    assert f"{hashlib.sha256(evidence.read_bytes()).hexdigest()}  {evidence.name}" in manifest

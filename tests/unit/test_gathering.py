@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import http.server
 import json
 import subprocess
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,8 +16,8 @@ import pytest
 
 from sevdrill.clock import SystemClock
 from sevdrill.errors import StackError
-from sevdrill.gathering import MOST, Surveys, gather
-from sevdrill.ports import Environment, Lifecycle, Monitoring, Ports, Release
+from sevdrill.gathering import MOST, Surveys, copy_archives, gather
+from sevdrill.ports import Endpoints, Environment, Lifecycle, Monitoring, Ports, Release
 from sevdrill.stacks.metrics import POINTS, SERIES, survey
 from sevdrill.stacks.monitoring import HttpMonitoring
 from sevdrill.stacks.settings import MonitoringSettings
@@ -144,3 +148,60 @@ def test_the_monitoring_of_our_stacks_can_be_surveyed() -> None:
     monitoring = HttpMonitoring(settings, None, SystemClock())  # type: ignore[arg-type]
     assert isinstance(monitoring, Surveys)
     assert monitoring.survey(10) == {}
+
+
+class Archives:
+    """A service that tells of an archive, and gives what it is told to."""
+
+    def __init__(self) -> None:
+        self.kept, self.given = b"one\ntwo\n", b"one\ntwo\n"
+        archives = self
+
+        class Answering(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                told = {"sha256": hashlib.sha256(archives.kept).hexdigest(), "lines": 2, "from": 1, "to": 2}
+                answers = {"/archive": json.dumps(told).encode(), "/archive/copy": archives.given}
+                body = answers.get(self.path, b"")
+                self.send_response(200 if body else 404)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None: ...
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def url(self, url: str) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}{urlsplit(url).path}"
+
+
+@pytest.fixture
+def archives() -> Iterator[Archives]:
+    archives = Archives()
+    yield archives
+    archives.server.shutdown()
+    archives.server.server_close()
+
+
+def test_archives_are_copied_out_of_the_stack(archives: Archives, tmp_path: Path) -> None:
+    url = "http://edge:3300/archive"
+    (file,) = copy_archives(Ports({Endpoints: archives}), tmp_path, [url, url])
+    assert file.name == "archive-edge.jsonl"
+    assert file.read_bytes() == archives.kept
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "why"),
+    [
+        ("/archive", b"one\nTWO\n", "gave something else than what has the sha256"),
+        ("/archive", b"", "answered 404"),
+        ("/nothing", b"x", "answered 404: ; expected such as"),
+    ],
+)
+def test_what_is_no_copy_is_said_in_its_place(
+    archives: Archives, tmp_path: Path, path: str, given: bytes, why: str
+) -> None:
+    archives.given = given
+    (file,) = copy_archives(Ports({Endpoints: archives}), tmp_path, [f"http://edge:3300{path}"])
+    assert file.name == "archive-edge.txt"
+    assert why in file.read_text(encoding="utf-8")

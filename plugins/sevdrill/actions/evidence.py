@@ -42,7 +42,8 @@ class ArchiveLogs(Action):
     action: Literal["archive-logs"]
     url: str = Field(pattern=r"^http://")
     """Where operators ask for it: POST of `{"hours": 48}` makes an archive, GET tells of the newest one as it is now;
-    both answer such as `{"sha256": "...", "lines": 3, "from": 1.5, "to": 2.5}`, with times in seconds since 1970."""
+    both answer such as `{"sha256": "...", "lines": 3, "from": 1.5, "to": 2.5}`, with times in seconds since 1970. GET
+    with `/copy` behind it gives the newest archive itself, which is kept with the evidence of the run."""
     last: Duration = Duration(48 * 3600)
     """How far back; whole hours."""
 
