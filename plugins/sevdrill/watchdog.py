@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from sevdrill.clock import SystemClock
@@ -50,9 +51,9 @@ def main(arguments: list[str]) -> int:
     return 1
 
 
-def _say(path: Path, work: object) -> int:
+def _say(path: Path, work: Callable[[], Iterable[str]]) -> int:
     try:
-        for line in work():  # type: ignore[operator]
+        for line in work():
             print(line, flush=True)
     except SevdrillError as error:
         print(f"{path.name}: {error}", flush=True)

@@ -10,7 +10,7 @@ import asyncio
 import json
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from importlib.resources import files
 
 import uvicorn
@@ -120,7 +120,7 @@ class Page:
         return JSONResponse({"said": told[-1]})
 
 
-def serve(following: Following, port: int, told: object = print) -> None:
+def serve(following: Following, port: int, told: Callable[[str], object] = print) -> None:
     """Serve the page until Ctrl-C or SIGTERM; ``told`` is called with its link.
 
     Raises:
@@ -138,5 +138,5 @@ def serve(following: Following, port: int, told: object = print) -> None:
         port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
         app = Page(following, token, port).app()
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, lifespan="off", ws="none")
-        told(f"http://127.0.0.1:{port}/?token={token}")  # type: ignore[operator]
+        told(f"http://127.0.0.1:{port}/?token={token}")
         uvicorn.Server(config).run(sockets=[listening])
