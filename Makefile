@@ -9,6 +9,8 @@ STACKS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 WORKERS ?= 2
 # Where `make sabotage` runs: embedded or compose.
 STACK ?= embedded
+# How many of its drills at once.
+JOBS ?= 2
 
 # Where bytecode is not kept, each of the many pytest processes compiles the whole package anew: that is half of its start.
 export PYTHONDONTWRITEBYTECODE =
@@ -76,7 +78,7 @@ schema: $(VENV)/.installed ## write drills/drill.schema.json and docs/kinds.md a
 	$(BIN)/sevdrill kinds --markdown > docs/kinds.md
 
 sabotage: $(VENV)/.installed ## break every part of every drill for real (or DRILLS="a b"; STACK=compose), and report what passed all the same
-	$(BIN)/python tests/helpers/matrix.py --stack $(STACK) $(DRILLS)
+	$(BIN)/python tests/helpers/matrix.py --stack $(STACK) --jobs $(JOBS) $(DRILLS)
 
 recordings: $(VENV)/.installed ## run drills that have no recording in tests/recorded yet (or DRILLS="a b") and keep their timelines
 	$(BIN)/python tests/helpers/recording.py $(DRILLS)

@@ -17,6 +17,8 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -203,39 +205,58 @@ def report(ran: list[Ran], unknown: list[str], idle: list[str]) -> Iterator[str]
         yield from (f"* {each}" for each in names)
 
 
+class Done(NamedTuple):
+    """What the matrix found out about one drill."""
+
+    ran: list[Ran]
+    unknown: list[str]
+    idle: list[str]
+
+
+def break_all(name: str, stack: str, messages: bool) -> Done:
+    """Break every part of one drill, one after another, on a stack of its own."""
+    scenario = scenario_of(name)
+    if scenario is None:
+        print(f"{name}: is made by Python and has no recording; `make recordings` first", flush=True)
+        return Done([], [], [])
+    done = Done([], without_recipe(name, scenario), idle_messages(name, scenario))
+    with tempfile.TemporaryDirectory(prefix="sevdrill-sabotage-") as folder:
+        place = Place((EmbeddedRoot if stack == "embedded" else SabotagedRoot)(Path(folder) / "place"))
+        try:
+            for sabotage in sabotages(name, scenario, messages=messages):
+                try:
+                    each = place.run(sabotage)
+                except Exception as error:  # the figures of hours must not be lost by one
+                    each = Ran(sabotage, "error", f"{type(error).__name__}: {error}", 0.0)
+                    place.root.down()
+                done.ran.append(each)
+                print(
+                    f"{'!!' if each.survived else '  '} {each.seconds:5.0f} s  {name}: {sabotage.group}: "
+                    f"{sabotage.what}: {each.outcome}: {each.reasons[:160]}",
+                    flush=True,
+                )
+                if sabotage.group == "control" and each.outcome != "passed":
+                    # What does not pass when all is right proves nothing when it does not pass.
+                    break
+        finally:
+            place.root.down()
+    return done
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("drills", nargs="*", help="names of drills; all when left out")
     parser.add_argument("--stack", choices=("embedded", "compose"), default="embedded")
     parser.add_argument("--messages", action="store_true", help="leave out messages, too")
+    parser.add_argument("--jobs", type=int, default=1, help="drills at once, each on a stack of its own")
     parser.add_argument("--report", type=Path, default=PROJECT / "build" / "sabotage.md")
     options = parser.parse_args()
-    ran: list[Ran] = []
-    unknown: list[str] = []
-    idle: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="sevdrill-sabotage-") as folder:
-        place = Place((EmbeddedRoot if options.stack == "embedded" else SabotagedRoot)(Path(folder) / "place"))
-        try:
-            for name in options.drills or sorted(DRILLS):
-                scenario = scenario_of(name)
-                if scenario is None:
-                    print(f"{name}: is made by Python and has no recording; `make recordings` first", flush=True)
-                    continue
-                unknown += without_recipe(name, scenario)
-                idle += idle_messages(name, scenario)
-                for sabotage in sabotages(name, scenario, messages=options.messages):
-                    each = place.run(sabotage)
-                    ran.append(each)
-                    print(
-                        f"{'!!' if each.survived else '  '} {each.seconds:5.0f} s  {name}: {sabotage.group}: "
-                        f"{sabotage.what}: {each.outcome}: {each.reasons[:160]}",
-                        flush=True,
-                    )
-                    if sabotage.group == "control" and each.outcome != "passed":
-                        # What does not pass when all is right proves nothing when it does not pass.
-                        break
-        finally:
-            place.root.down()
+    names = options.drills or sorted(DRILLS)
+    # Processes, as what is broken is told to a run by the environment.
+    with ProcessPoolExecutor(options.jobs) as pool:
+        every = list(pool.map(break_all, names, repeat(options.stack), repeat(options.messages)))
+    ran = [each for done in every for each in done.ran]
+    unknown, idle = ([each for done in every for each in done[part]] for part in (1, 2))
     text = "\n".join(report(ran, unknown, idle)) + "\n"
     options.report.parent.mkdir(exist_ok=True)
     options.report.write_text(text, encoding="utf-8")
