@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import sys
+import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -283,12 +284,14 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
             raise pytest.UsageError(str(error)) from None
     state.shield = Shield()
     state.terminal_fd = _terminal(session.config)
+    began = (time.monotonic(), time.process_time())
     with state.shield.installed():
         try:
             return (yield)
         finally:
             if state.session is not None:
                 _close(state)
+            state.spent.append((time.monotonic() - began[0], time.process_time() - began[1]))
 
 
 def _close(state: State) -> None:
@@ -338,6 +341,7 @@ def pytest_testnodedown(node: Any) -> None:
     found = getattr(node, "workeroutput", {}).get(SUMMARY, {})
     state.said += found.get("said", [])
     state.summaries += found.get("summaries", [])
+    state.spent += found.get("spent", [])
     state.unhealed |= found.get("unhealed", False)
 
 
@@ -411,7 +415,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if hasattr(session.config, "workeroutput"):
         # Only what no report carries: the controller has the others.
         lost = [drill for drill in state.summaries if drill["outcome"] == "aborted"]
-        session.config.workeroutput[SUMMARY] = {"said": state.said, "summaries": lost, "unhealed": state.unhealed}
+        carried = {"said": state.said, "summaries": lost, "unhealed": state.unhealed, "spent": state.spent}
+        session.config.workeroutput[SUMMARY] = carried
         return
     if state.summaries:
         from sevdrill.aftermath import finish_run
@@ -450,7 +455,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         for line in plan:
             terminalreporter.write_line(line)
     if drills:
-        from sevdrill.reports.terminal import page, painted
+        from sevdrill.reports.terminal import page, painted, waited
 
         for drill in drills:
             if drill["outcome"] in ("invalid", "aborted"):
@@ -461,6 +466,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("drills")
         for line, colour in painted(drills):
             terminalreporter.write_line(line, **colour)
+        if len(drills) > 1 and state.spent:
+            terminalreporter.write_line(waited(len(drills), state.spent))
         terminalreporter.write_line(f"reports: {os.path.relpath(state.run_folder)}")
     if state.said:
         from sevdrill.escaping import block

@@ -47,6 +47,8 @@ class State:
         self.session: DrillSession | None = None
         self.said: list[str] = []
         self.summaries: list[dict[str, Any]] = []
+        self.spent: list[tuple[float, float]] = []
+        """Of each process that ran drills: how long it did, and how much of that it worked itself, in seconds."""
         self.terminal_fd: int | None = None
         self.plans: list[list[str]] = []
         self.selected: set[str] = set()

@@ -10,6 +10,8 @@ import xml.etree.ElementTree as ET
 import made_up
 import pytest
 
+from sevdrill.reports.terminal import waited
+
 pytest_plugins = ["pytester"]
 
 COMPOSE = """
@@ -181,6 +183,15 @@ def test_options_that_everybody_uses(project: pytest.Pytester, options: list[str
     assert result.ret == 0, result.stdout.str() + result.stderr.str()
     assert " ".join(sorted(summary(project))) == chosen
     assert "Warning" not in result.stdout.str()
+    if " " in chosen and "no:terminal" not in options:
+        summed = ", summed over 2 processes" if "-n" in options else ""
+        result.stdout.fnmatch_lines([f"2 drills took * s{summed}; *% of it was waiting for the stack"])
+
+
+def test_what_was_no_work_of_our_own_was_waiting() -> None:
+    assert waited(2, [(100.0, 5.0)]) == "2 drills took 100 s; 95% of it was waiting for the stack"
+    told = waited(9, [(300.0, 30.0), (420.0, 42.0)])
+    assert told == "9 drills took 12 min, summed over 2 processes; 90% of it was waiting for the stack"
 
 
 def test_collect_only_runs_nothing(project: pytest.Pytester) -> None:

@@ -7,7 +7,6 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 __all__ = [
     "below",
@@ -27,9 +26,15 @@ __all__ = [
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
+def _shown(pid: int, what: str) -> bytes:
+    # Not by a Path: that takes longer than the kernel, and a part of its name is kept of each process that ever was.
+    with open(f"/proc/{pid}/{what}", "rb") as file:  # noqa: PTH123
+        return file.read()
+
+
 def _stat(pid: int) -> list[str] | None:
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        text = _shown(pid, "stat").decode(errors="replace")
     except OSError:
         return None
     return text.rpartition(")")[2].split()  # the name before it may have spaces
@@ -51,7 +56,7 @@ def children() -> dict[int, list[int]]:
 
 
 def _pids() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
 
 
 def descendants(pid: int) -> list[int]:
@@ -82,8 +87,8 @@ def below(mains: Iterable[int]) -> list[int]:
     while todo:
         each = todo.pop()
         try:
-            lists = [task / "children" for task in Path(f"/proc/{each}/task").iterdir()]
-            todo += [int(child) for file in lists for child in file.read_text(encoding="ascii").split()]
+            tasks = os.listdir(f"/proc/{each}/task")  # noqa: PTH208
+            todo += [int(child) for task in tasks for child in _shown(each, f"task/{task}/children").split()]
         except OSError:
             if started(each) is None:
                 continue
@@ -104,7 +109,7 @@ def processor_seconds(pid: int) -> float:
 def private(pid: int) -> int:
     """Bytes of memory that a process shares with no file and no other process; 0 when it is gone."""
     try:
-        resident, shared = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1:3]
+        resident, shared = _shown(pid, "statm").split()[1:3]
     except (OSError, ValueError):
         return 0
     return (int(resident) - int(shared)) * PAGE
@@ -119,7 +124,7 @@ def used(pids: Iterable[int]) -> tuple[int, float, int] | None:
     memory, shared, ticks, count = 0, 0, 0, 0
     for pid in pids:
         try:
-            _, resident, common, *_ = map(int, Path(f"/proc/{pid}/statm").read_text(encoding="utf-8").split())
+            _, resident, common, *_ = map(int, _shown(pid, "statm").split())
         except (OSError, ValueError):
             continue
         if (fields := _stat(pid)) is None:
@@ -166,6 +171,6 @@ def marked(variable: str, value: str) -> list[int]:
         if entry == os.getpid():
             continue
         with contextlib.suppress(OSError):
-            if wanted in Path(f"/proc/{entry}/environ").read_bytes().split(b"\0"):
+            if wanted in _shown(entry, "environ").split(b"\0"):
                 found.append(entry)
     return found
