@@ -73,6 +73,11 @@ class Entry:
     targets: Mapping[str, float] = field(default_factory=dict)
     """Limits in seconds, by the same names."""
 
+    @property
+    def kind(self) -> str:
+        """The kind of stack: child processes are quicker than containers, and are not compared with them."""
+        return self.stack.partition(",")[0]
+
 
 @dataclass(frozen=True)
 class FollowUp:
@@ -290,11 +295,12 @@ FACTOR, SLACK = 1.5, 1.0
 
 
 def got_worse(entries: Mapping[str, Sequence[Entry]], run: str) -> list[str]:
-    """What took longer in ``run`` than in the median of the last runs of the same drill, for people."""
+    """What took longer in ``run`` than in the median of the drill's last runs on the same kind of stack, for people."""
     found = []
     for name, mine in entries.items():
         for entry in (each for each in mine if each.run == run):
-            earlier = [e for e in mine if e.run != run and e.began < entry.began][-WINDOW:]
+            alike = (e for e in mine if e.kind == entry.kind)
+            earlier = [e for e in alike if e.run != run and e.began < entry.began][-WINDOW:]
             for time in TIMES:
                 before = [e.times[time] for e in earlier if time in e.times]
                 now = entry.times.get(time)

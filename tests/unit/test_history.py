@@ -87,6 +87,16 @@ def test_worse_is_worse_than_the_median_of_the_last_runs_and_by_more_than_noise(
     assert got_worse({"Down": [entry(1, mttr=60.0), *usual[1:]]}, "run-1") == []
 
 
+def test_containers_are_not_held_against_child_processes() -> None:
+    quick = [replace(entry(day, mttr=10.0), stack=f"embedded, project p{day}") for day in range(1, 6)]
+    slow = [replace(entry(day, mttr=30.0), stack=f"compose, project p{day}") for day in range(6, 9)]
+    assert got_worse({"Down": [*quick, *slow]}, "run-8") == []
+    slower = replace(entry(9, mttr=60.0), stack="compose, project p9")
+    assert got_worse({"Down": [*quick, *slow, slower]}, "run-9") == [
+        "Down: MTTR was 60.0 s, and 30.0 s in the median of the last 3 runs"
+    ]
+
+
 def test_sparklines() -> None:
     assert sparkline([1, 2, 3, None, 8]) == "▁▂▃·█"
     assert sparkline([5, 5]) == "▅▅"
