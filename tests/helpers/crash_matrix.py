@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,23 @@ from sevdrill.surges import Surge
 # Forked from a process that has imported all they need, and nothing else: an import costs more than what is proved.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["crash_runner"])
+
+
+def begin_forks() -> None:
+    """Start the process that runners are forked from; what it is to import lies here, and Python tells it of no path.
+
+    Where it finds nothing it says nothing, and each runner imports everything by itself.
+    """
+    path = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *([path] if path else [])])
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if path:
+            os.environ["PYTHONPATH"] = path
+
+
 AT_ONCE = 6
 """So many runners side by side, each with a journal and a watchdog of its own."""
 PROMISED = 10.0
@@ -98,6 +116,7 @@ class Cell:
 
 class Matrix:
     def __init__(self, stack: ComposeStack | EmbeddedStack, folder: Path) -> None:
+        begin_forks()
         self.stack, self.folder = stack, folder
         self._pool = ThreadPoolExecutor(AT_ONCE)
         self._cells: dict[tuple[str, str], Future[Cell]] = {}
