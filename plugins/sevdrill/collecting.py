@@ -46,9 +46,17 @@ def collect(
 
 def _archived(scenario: Scenario, run: Path) -> list[str]:
     """Where the log archives are that steps of this run made: an older one is no evidence of it."""
-    steps = {index: step for index, step in enumerate(scenario.respond) if isinstance(step, ArchiveLogs)}
+    parts = {"investigate": scenario.investigate, "respond": scenario.respond, "close": scenario.close}
+    urls = {
+        (part, index): step.url
+        for part, steps in parts.items()
+        for index, step in enumerate(steps)
+        if isinstance(step, ArchiveLogs)
+    }
     try:
-        ended = Timeline.load(run / TIMELINE).of(StepLine) if steps else ()
+        lines = Timeline.load(run / TIMELINE).of(StepLine) if urls else ()
     except RunError:
         return []
-    return [steps[s.index].url for s in ended if s.part == "respond" and s.event == "ended" and s.index in steps]
+    # One that was not made would give an older one.
+    made = ((line.part, line.index) for line in lines if line.event == "ended" and line.ok)
+    return [urls[step] for step in made if step in urls]

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from sevdrill.actions.evidence import archived
 from sevdrill.errors import SevdrillError
 from sevdrill.ports import Endpoints, Environment, Lifecycle, Monitoring, Ports, Release
+from sevdrill.probes.web import download
 
 __all__ = ["Surveys", "copy_archives", "gather"]
 
@@ -21,6 +22,8 @@ MOST = 4 * 1024 * 1024
 """Bytes of one file at most."""
 MOST_ARCHIVED = 64 * 1024 * 1024
 """Bytes of one copied log archive at most."""
+ARCHIVE_TIMEOUT = 60.0
+"""Seconds that the copy of one may take."""
 COMMITS = 10
 """Commits that are told at most: the SOPs look at the last ten."""
 
@@ -69,8 +72,8 @@ def copy_archives(ports: Ports, folder: Path, urls: Iterable[str]) -> list[Path]
     """
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for url in dict.fromkeys(urls):
-        name = f"archive-{urlsplit(url).hostname}"
+    for number, url in enumerate(dict.fromkeys(urls), start=1):
+        name = f"archive-{number}-{urlsplit(url).hostname}"
         try:
             file, content = folder / f"{name}.jsonl", _copied(ports, url)
         except (SevdrillError, OSError) as error:
@@ -81,20 +84,12 @@ def copy_archives(ports: Ports, folder: Path, urls: Iterable[str]) -> list[Path]
 
 
 def _copied(ports: Ports, url: str) -> bytes:
-    import httpx
-
     wanted = archived(ports, url)["sha256"]
-    try:
-        with httpx.stream("GET", ports[Endpoints].url(f"{url}/copy"), timeout=20, trust_env=False) as answer:
-            if answer.status_code != 200:
-                raise OSError(f"{url}/copy answered {answer.status_code}")
-            content = b""
-            for chunk in answer.iter_bytes():
-                content += chunk
-                if len(content) > MOST_ARCHIVED:
-                    raise OSError(f"{url}/copy has more than {MOST_ARCHIVED} bytes, and no more are kept")
-    except httpx.HTTPError as error:
-        raise OSError(f"{url}/copy: {error}") from None
+    status, content = download(ports[Endpoints].url(f"{url}/copy"), ARCHIVE_TIMEOUT, MOST_ARCHIVED + 1)
+    if status != 200:
+        raise OSError(f"{url}/copy answered {status}")
+    if len(content) > MOST_ARCHIVED:
+        raise OSError(f"{url}/copy has more than {MOST_ARCHIVED} bytes, and no more are kept")
     if hashlib.sha256(content).hexdigest() != wanted:
         raise OSError(f"{url}/copy gave something else than what has the sha256 {wanted}")
     return content

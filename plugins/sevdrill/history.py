@@ -74,7 +74,7 @@ class Entry:
     """Limits in seconds, by the same names."""
 
     @property
-    def kind(self) -> str:
+    def stack_kind(self) -> str:
         """The kind of stack: child processes are quicker than containers, and are not compared with them."""
         return self.stack.partition(",")[0]
 
@@ -299,7 +299,7 @@ def got_worse(entries: Mapping[str, Sequence[Entry]], run: str) -> list[str]:
     found = []
     for name, mine in entries.items():
         for entry in (each for each in mine if each.run == run):
-            alike = (e for e in mine if e.kind == entry.kind)
+            alike = (e for e in mine if e.stack_kind == entry.stack_kind)
             earlier = [e for e in alike if e.run != run and e.began < entry.began][-WINDOW:]
             for time in TIMES:
                 before = [e.times[time] for e in earlier if time in e.times]

@@ -32,7 +32,7 @@ def main() -> int:
             prepare(self, *given, **named)
             self.verify = authority
 
-        HttpSession.__init__ = trusting  # type: ignore[method-assign]
+        HttpSession.__init__ = trusting  # type: ignore[method-assign]  # of Locust's own sessions, wherever one is made
 
     folder = Path(os.environ[FOLDER_VARIABLE])
     requests = (folder / REQUESTS).open("a", encoding="utf-8")
@@ -66,10 +66,10 @@ def main() -> int:
 
         gevent.spawn(go_on)
 
-    events.init.add_listener(bring_more)  # type: ignore[no-untyped-call]
-    events.request.add_listener(note)  # type: ignore[no-untyped-call]  # nor does all of Locust
+    events.init.add_listener(bring_more)  # type: ignore[no-untyped-call]  # Locust has types in part only
+    events.request.add_listener(note)  # type: ignore[no-untyped-call]  # the same
     gevent.spawn(follow_runner)
-    locust()  # type: ignore[no-untyped-call]
+    locust()  # type: ignore[no-untyped-call]  # the same
     return 0
 
 

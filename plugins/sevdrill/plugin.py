@@ -9,7 +9,6 @@ import contextlib
 import os
 import re
 import sys
-import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -284,14 +283,12 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
             raise pytest.UsageError(str(error)) from None
     state.shield = Shield()
     state.terminal_fd = _terminal(session.config)
-    began = (time.monotonic(), time.process_time())
     with state.shield.installed():
         try:
             return (yield)
         finally:
             if state.session is not None:
                 _close(state)
-            state.spent.append((time.monotonic() - began[0], time.process_time() - began[1]))
 
 
 def _close(state: State) -> None:
@@ -466,8 +463,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section("drills")
         for line, colour in painted(drills):
             terminalreporter.write_line(line, **colour)
-        if len(drills) > 1 and state.spent:
-            terminalreporter.write_line(waited(len(drills), state.spent))
+        if len(state.spent) > 1:
+            terminalreporter.write_line(waited(state.spent))
         terminalreporter.write_line(f"reports: {os.path.relpath(state.run_folder)}")
     if state.said:
         from sevdrill.escaping import block

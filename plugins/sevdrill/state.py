@@ -48,7 +48,7 @@ class State:
         self.said: list[str] = []
         self.summaries: list[dict[str, Any]] = []
         self.spent: list[tuple[float, float]] = []
-        """Of each process that ran drills: how long it did, and how much of that it worked itself, in seconds."""
+        """Of each drill: how long it took, and how much of that this process worked itself, in seconds."""
         self.terminal_fd: int | None = None
         self.plans: list[list[str]] = []
         self.selected: set[str] = set()

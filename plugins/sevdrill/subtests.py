@@ -7,6 +7,7 @@ failing subtest ends its test, and that must not tear a drill.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -86,6 +87,7 @@ def run_drill(item: pytest.Item, loaded: LoadedDrill, subtests: pytest.Subtests 
     state = item.config.stash[STATE]
     session = state.open_session()
     progress = state.progress()
+    began = (time.monotonic(), time.process_time())
     try:
         if state.dry_run:
             from sevdrill.reports.plan import plan_page
@@ -107,6 +109,7 @@ def run_drill(item: pytest.Item, loaded: LoadedDrill, subtests: pytest.Subtests 
     finally:
         if progress is not None:
             progress.end()
+    state.spent.append((time.monotonic() - began[0], time.process_time() - began[1]))
     item.user_properties.extend(properties(result.verdict))
     if subtests is not None:
         _report(subtests, parts(loaded.scenario, result.summary))

@@ -91,7 +91,7 @@ def test_it_passes_or_says_what_is_missing(run: tuple[dict[str, Any], str], name
 
 @pytest.mark.usefixtures("run")
 def test_what_the_stack_archived_outlives_it(folder: Path) -> None:
-    (evidence,) = folder.glob("drill-runs/*/*/evidence/archive-edge.jsonl")
+    (evidence,) = folder.glob("drill-runs/*/*/evidence/archive-1-edge.jsonl")
     lines = evidence.read_text(encoding="utf-8").splitlines()
     times = [json.loads(line)["at"] for line in lines]
     assert max(times) - min(times) > 45 * 3600

@@ -106,7 +106,6 @@ DATABASES = ("lock", "migration", "pool-db", "corrupt")
 """Services that are a PostgreSQL: the staging system's own, with nothing but its table of orders."""
 ADMIN = (
     *("rate-limit", "refuse-key", "answers", "slow", "lose", "malformed", "flap", "flood", "stuck", "setting", "pool"),
-    *("circuit-break", "switch-key", "throttle", "flag", "maintenance", "pause-queue", "rotate"),
     *("route-away", "block", "revoke-session"),
     *("circuit-break", "switch-key", "throttle", "cache", "flag", "maintenance", "pause-queue", "rotate"),
 )

@@ -186,7 +186,7 @@ def archives() -> Iterator[Archives]:
 def test_archives_are_copied_out_of_the_stack(archives: Archives, tmp_path: Path) -> None:
     url = "http://edge:3300/archive"
     (file,) = copy_archives(Ports({Endpoints: archives}), tmp_path, [url, url])
-    assert file.name == "archive-edge.jsonl"
+    assert file.name == "archive-1-edge.jsonl"
     assert file.read_bytes() == archives.kept
 
 
@@ -203,5 +203,5 @@ def test_what_is_no_copy_is_said_in_its_place(
 ) -> None:
     archives.given = given
     (file,) = copy_archives(Ports({Endpoints: archives}), tmp_path, [f"http://edge:3300{path}"])
-    assert file.name == "archive-edge.txt"
+    assert file.name == "archive-1-edge.txt"
     assert why in file.read_text(encoding="utf-8")

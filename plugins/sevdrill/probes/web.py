@@ -17,7 +17,7 @@ from sevdrill.probes.base import Probe
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["HttpProbe", "TcpProbe", "fetch", "request"]
+__all__ = ["HttpProbe", "TcpProbe", "download", "fetch", "request"]
 
 
 @cache
@@ -43,6 +43,18 @@ def request(
     Raises:
         OSError: nothing answered in time; the text says how it failed.
     """
+    status, body = _asked(method, url, timeout, 65536, headers, json)
+    return status, body.decode("utf-8", "replace")
+
+
+def download(url: str, timeout: float, most: int) -> tuple[int, bytes]:
+    """GET ``url`` as `request` does: status code and at most ``most`` bytes of the body."""
+    return _asked("GET", url, timeout, most)
+
+
+def _asked(
+    method: str, url: str, timeout: float, most: int, headers: Mapping[str, str] | None = None, json: Any = None
+) -> tuple[int, bytes]:
     import httpx
 
     deadline = time.monotonic() + timeout
@@ -53,9 +65,9 @@ def request(
                 body += chunk
                 if time.monotonic() > deadline:
                     raise OSError(f"no full answer within {timeout:g} s")
-                if len(body) > 65536:
+                if len(body) > most:
                     break
-            return response.status_code, body[:65536].decode("utf-8", "replace")
+            return response.status_code, body[:most]
     except httpx.TimeoutException:
         raise OSError(f"no answer within {timeout:g} s") from None
     except httpx.HTTPError as error:

@@ -39,16 +39,15 @@ def painted(drills: Sequence[dict[str, Any]]) -> Iterator[tuple[str, dict[str, b
     yield from ((line, {}) for line in lines[1 + len(drills) :])
 
 
-def waited(drills: int, spent: Sequence[tuple[float, float]]) -> str:
-    """How long the processes that ran drills took together, and which share of it was waiting for the stack.
+def waited(spent: Sequence[tuple[float, float]]) -> str:
+    """How long drills took together, and which share of it was waiting for the stack.
 
-    ``spent`` has, of each process, how long it ran drills and how much processor time it used itself meanwhile.
+    ``spent`` has, of each drill in seconds, how long it took and how much processor time its process used meanwhile.
     """
     took, worked = (sum(each[part] for each in spent) for part in (0, 1))
     share = max(0.0, 1 - worked / took) if took else 0.0
     length = f"{took:.0f} s" if took < 120 else f"{took / 60:.0f} min"
-    summed = f", summed over {len(spent)} processes" if len(spent) > 1 else ""
-    return f"{drills} drills took {length}{summed}; {share:.0%} of it was waiting for the stack"
+    return f"{len(spent)} drills took {length}; {share:.0%} of it was waiting for the stack"
 
 
 def _cell(target: dict[str, Any] | None) -> str:
