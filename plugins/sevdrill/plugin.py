@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MAYBE = re.compile(rb"""(?:^|[{,])\s*["']?drill["']?\s*:""", re.MULTILINE)
 IS_DRILL = "sevdrill_drill"
 """What says on a test report that its test is a drill."""
+_OURS = "_sevdrill_drill"
+"""The fixture under `drill`: a project may have a fixture or an argument `drill` of its own, which is none of ours."""
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -142,7 +144,7 @@ def _check_times(state: State) -> None:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """A test that uses the fixture `drill` is a drill; its mark says of which severity and with which tags."""
-    if "drill" not in getattr(item, "fixturenames", ()):
+    if _OURS not in getattr(item, "fixturenames", ()):
         return
     if item.get_closest_marker("drill") is None:
         item.add_marker("drill")
@@ -178,14 +180,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = left
 
 
-@pytest.fixture
-def drill(request: pytest.FixtureRequest) -> Iterator[PythonDrill]:
-    """Declares and runs an incident drill in Python; judged and reported like one in YAML."""
+@pytest.fixture(name=_OURS)
+def _python_drill(request: pytest.FixtureRequest) -> Iterator[PythonDrill]:
     from sevdrill.fixtures import PythonDrill
 
     made = PythonDrill(request)
     yield made
     made.end()
+
+
+@pytest.fixture
+def drill(_sevdrill_drill: PythonDrill) -> PythonDrill:
+    """Declares and runs an incident drill in Python; judged and reported like one in YAML."""
+    return _sevdrill_drill
 
 
 @pytest.fixture

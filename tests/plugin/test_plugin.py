@@ -124,6 +124,50 @@ def test_a_project_without_drills_notices_nothing(project: pytest.Pytester) -> N
     assert not (project.path / ".sevdrill").exists()
 
 
+def test_what_a_project_calls_drill_itself_is_no_drill_of_ours(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    project.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def drill():
+            return 8
+
+        def test_a_fixture(drill):
+            assert drill == 8
+
+        @pytest.mark.parametrize("drill", [10, 12])
+        def test_an_argument(drill):
+            assert drill > 8
+        """
+    )
+    result = project.runpytest_subprocess()
+    result.assert_outcomes(passed=3)
+    assert result.ret == 0, "in CI, drills that were not run fail a run; these are none"
+    result.stdout.no_fnmatch_line("sevdrill: *")
+
+
+def test_what_a_project_builds_on_the_fixture_drill_is_a_drill(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture
+        def drill(drill):
+            return drill
+
+        def test_mine(drill): ...
+
+        def test_other(): ...
+        """
+    )
+    result = project.runpytest_inprocess("-m", "drill", "--collect-only", "-q")
+    result.stdout.fnmatch_lines(["*::test_mine", "*1/2 tests collected (1 deselected)*"])
+
+
 def test_it_can_be_switched_off(project: pytest.Pytester) -> None:
     project.makefile(".yml", down=DRILL)
     result = project.runpytest_inprocess("-p", "no:sevdrill")
