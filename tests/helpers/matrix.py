@@ -149,8 +149,8 @@ class Place:
             del os.environ["SABOTAGE_PLAN"]
             if sabotage.spoils:
                 self.root.down()
-        reasons = result.reasons or result.output[-400:]
         outcome = result.outcome.partition(":")[0]
+        reasons = result.reasons or ("" if outcome == "passed" else result.output[-400:])
         if outcome == "none" and "skipped" in result.output:
             outcome = "skipped"
         return Ran(sabotage, outcome, reasons, time.monotonic() - began)
