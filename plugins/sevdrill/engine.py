@@ -126,6 +126,13 @@ class Engine:
         except OSError as error:
             reason = f"what the run must write down cannot be written ({error}); make room on the disk"
             self._quietly(Stopped(kind="invalid", reason=reason))
+        except Exception as error:
+            # However much was proved before: what the rest would have shown, nobody knows.
+            broke = (
+                f"the run broke off: {type(error).__name__}: {error} (a mistake in sevdrill or in a kind of one's own)"
+            )
+            self._quietly(Stopped(kind="invalid", reason=broke))
+            raise
         finally:
             self._stopping.set()
             self._open = False

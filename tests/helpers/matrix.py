@@ -100,9 +100,9 @@ def sabotages(name: str, scenario: Scenario, *, messages: bool = False) -> Itera
             yield Sabotage(name, "fault", f"without fault {index}: {fault.title}", plan)
     at = "quiet" if scenario.quiet is not None else "recover"
     yield Sabotage(name, "recovery", "nobody is served", {"at": at, "do": "kill-entry", "limit": SHORT}, spoils=True)
-    for index, check in enumerate(checks_of(scenario)):
+    for check in checks_of(scenario):
         if check.check in BREAKS:
-            plan = {"at": "verify", "do": "break-check", "check": index}
+            plan = {"at": "verify", "do": "break-check", "check": check.title}
             spoils = check.check == "no_duplicate_writes"
             yield Sabotage(name, "invariant", f"untrue: {check.title}", plan, spoils=spoils)
 
@@ -150,9 +150,12 @@ class Place:
             if sabotage.spoils:
                 self.root.down()
         outcome = result.outcome.partition(":")[0]
-        reasons = result.reasons or ("" if outcome == "passed" else result.output[-400:])
         if outcome == "none" and "skipped" in result.output:
             outcome = "skipped"
+        elif (outcome == "passed") != (result.code == 0) or "the run broke off" in result.reasons:
+            # The sabotage itself did not work, or pytest and the report say two things.
+            outcome = f"error: {outcome} with exit code {result.code}"
+        reasons = result.reasons or ("" if outcome == "passed" else result.output[-400:])
         return Ran(sabotage, outcome, reasons, time.monotonic() - began)
 
     @contextlib.contextmanager
@@ -263,7 +266,8 @@ def main() -> int:
     print(text)
     controls = [each for each in ran if each.sabotage.group == "control"]
     whole = all(each.outcome in ("passed", "skipped") for each in controls)
-    return 0 if whole and not any(each.survived for each in ran) else 1
+    broken = [each for each in ran if each.sabotage.group != "control"]
+    return 0 if whole and all(each.outcome in ("failed", "invalid") for each in broken) else 1
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 from toy_run import Run
 from toy_stack import ToyStack
 
+from sevdrill.engine import Engine
 from sevdrill.judge import Outcome
 from sevdrill.lines import FaultLine, PhaseLine, StepLine
 
@@ -91,6 +92,28 @@ def test_an_alert_that_never_fires_fails_and_the_runbook_still_runs(tmp_path: Pa
     assert any("DatabaseDown never fired" in reason for reason in verdict.reasons)
     assert any(step.action == "restart" and step.ok for step in run.timeline.of(StepLine))
     assert "recovered" in verdict.marks
+
+
+@pytest.mark.parametrize("phase", ["prepare", "detect", "recover", "verify"])
+def test_a_mistake_of_the_tool_itself_is_no_pass(
+    tmp_path: Path, stack: ToyStack, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    begin = Engine._phase
+
+    def broken(self: Engine, name: Any) -> None:
+        begin(self, name)
+        if name == phase:
+            raise LookupError("no such thing")
+
+    monkeypatch.setattr(Engine, "_phase", broken)
+    run = Run(tmp_path, stack)
+    with pytest.raises(LookupError):
+        run.run()
+    verdict = run.verdict()
+    assert verdict.outcome is Outcome.INVALID
+    assert any("mistake in sevdrill" in reason and "no such thing" in reason for reason in verdict.reasons)
+    assert stack.up
+    assert run.debts() == set()
 
 
 def test_without_the_runbook_the_stack_is_mended_all_the_same(tmp_path: Path, stack: ToyStack) -> None:

@@ -13,6 +13,8 @@ pytestmark = pytest.mark.stack
 DRILLS = ["database-down.yml", "bad-release-rollback.yml"]
 MORE = [*DRILLS, "bad-config-rollback.yml"]
 SHORT = (r"^limit: .*", "limit: 16s")
+IMPATIENT = ("-o", "drill_patience=10s")
+"""For a stack that does not get well, however long it is waited for."""
 STEP = {
     "database-down.yml": r"  - \{action: restart.*\n",
     "bad-release-rollback.yml": r"  - \{action: rollback.*\n",
@@ -85,7 +87,7 @@ def test_a_fault_that_does_nothing_is_invalid(whole_stack: DrillRoot, name: str)
 @pytest.mark.parametrize("name", DRILLS)
 def test_a_stack_that_is_sick_before_is_invalid(whole_stack: DrillRoot, name: str) -> None:
     try:
-        result = whole_stack.run(whole_stack.drill(name), sabotage="kill redis--real")
+        result = whole_stack.run(whole_stack.drill(name), *IMPATIENT, sabotage="kill redis--real")
     finally:
         docker("start", f"{whole_stack.project}-redis--real-1")
     assert result.outcome == "invalid", result.output
@@ -95,7 +97,8 @@ def test_a_stack_that_is_sick_before_is_invalid(whole_stack: DrillRoot, name: st
 
 @pytest.mark.parametrize("name", [*DRILLS, "quiet-day.yml"])
 def test_a_dead_prometheus_is_invalid(whole_stack: DrillRoot, name: str) -> None:
-    result = whole_stack.run(whole_stack.drill(name), sabotage="kill prometheus")
+    shorter = [SHORT] if name in DRILLS else []
+    result = whole_stack.run(whole_stack.drill(name, *shorter), *IMPATIENT, sabotage="kill prometheus")
     assert result.outcome == "invalid", result.output
     assert "monitoring" in result.reasons
     assert result.code == 1
