@@ -124,14 +124,19 @@ def _delivered_otherwise(ports: Ports, check: Check) -> None:
 
 def _ledger(ports: Ports, check: Check) -> tuple[str, list[str], str]:
     name: str = check.ledger  # type: ignore[attr-defined]
-    settings = SESSION[0].stack.settings.ledgers[getattr(check, "rows", "") or name]
-    key = min(ports[Load].ledger(name).acknowledged)
+    ledgers = SESSION[0].stack.settings.ledgers
+    settings = ledgers[getattr(check, "rows", "") or name]
+    # What is named as lost may be lost.
+    named = ledgers.get(getattr(check, "named", ""))
+    lost = _run(ports, named.service, list(named.read)).split() if named is not None else []
+    key = min(set(ports[Load].ledger(name).acknowledged) - set(lost))
     return settings.service, list(settings.read), key
 
 
-def _run(ports: Ports, service: str, command: list[str]) -> None:
+def _run(ports: Ports, service: str, command: list[str]) -> str:
     done = ports[Exec].run(service, command, timeout=10)
     assert done.code == 0, done.err
+    return done.out
 
 
 def _lose_a_write(ports: Ports, check: Check) -> None:
