@@ -200,7 +200,7 @@ def quiet(drill: Scenario, *, pages: int = 0, healthy: bool = True, monitoring_d
 
 def read_lines(drill: Scenario, when: float, reads: dict[str, dict[str, Any]]) -> list[Line]:
     return [
-        ReadLine(t=when, check=index, when="verify", data=reads.get(check.check, GOOD_READS[check.check]))
+        ReadLine(t=when, check=index, when="verify", data=reads.get(check.check, GOOD_READS.get(check.check, {})))
         for index, check in enumerate(checks_of(drill))
     ]
 

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up import DATABASE_DOWN, incident, scenario
 
+from sevdrill.checks import Result
 from sevdrill.judge import Outcome, Verdict, judge
-from sevdrill.lines import Line, MessageLine, PersonLine, RunLine
+from sevdrill.lines import Line, MessageLine, PersonLine, ReadLine, RunLine
+from sevdrill.scenario import Scenario
 from sevdrill.severity import load_policy
 from sevdrill.timeline import Timeline
 
@@ -23,13 +25,13 @@ def person(at: float, does: str, by: str = "ana", typed: float | None = None) ->
     return PersonLine(**values, typed=at if typed is None else typed)
 
 
-def verdict(*said: Line, mode: str = "live", policy: str = "sop-001", **more: Any) -> Verdict:
-    lines = [line for line in incident(DRILL, **more) if line.type not in ("step", "message")]
+def verdict(*said: Line, mode: str = "live", policy: str = "sop-001", drill: Scenario = DRILL, **more: Any) -> Verdict:
+    lines = [line for line in incident(drill, **more) if line.type not in ("step", "message")]
     first = lines[0]
     assert isinstance(first, RunLine)
     lines[0] = first.model_copy(update={"mode": mode})
     return judge(
-        Timeline([lines[0], *sorted([*lines[1:], *said], key=lambda line: line.t)]), DRILL, load_policy(policy)
+        Timeline([lines[0], *sorted([*lines[1:], *said], key=lambda line: line.t)]), drill, load_policy(policy)
     )
 
 
@@ -44,6 +46,38 @@ def test_in_time() -> None:
     assert found.times["mtta"].hi == pytest.approx(1.2, abs=0.21)
     assert found.times["mttm"] == pytest.approx((8.8, 9.0))
     assert met(found)["respond"] is True
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        {"check": "checklist", "done": ["restart"]},
+        {"check": "stayed_good", "probe": "health", "until": "restart"},
+        {"check": "no_failures_after", "step": "restart"},
+        {"check": "logs_preserved", "url": "http://app:3000/archive"},
+        {"check": "decision_matches_rules", "service": "app"},
+    ],
+    ids=lambda check: str(check["check"]),
+)
+@pytest.mark.parametrize("mode", ["live", "observe"])
+def test_what_the_runbooks_own_steps_did_is_asked_only_where_it_was_played(check: dict[str, Any], mode: str) -> None:
+    drill = scenario(DATABASE_DOWN, respond=[{"action": "restart", "service": "db"}], verify=[check])
+    people = [person(13.0, "ack"), person(19.0, "mitigated")] if mode == "live" else []
+    found = verdict(*people, mode=mode, drill=drill)
+    assert found.outcome is Outcome.PASSED, found.reasons
+    assert found.checks[0].finding.why == f"what is done in mode {mode} is up to people, and not to the runbook"
+    played = verdict(mode="auto", drill=drill)
+    assert played.checks[0].finding.result is not Result.HOLDS
+
+
+@pytest.mark.parametrize("mode", ["live", "observe"])
+def test_a_check_that_nobody_came_to_is_unknown_in_every_mode(mode: str) -> None:
+    drill = scenario(DATABASE_DOWN, verify=[{"check": "checklist", "done": ["restart"]}])
+    lines = [line for line in incident(drill) if not isinstance(line, ReadLine)]
+    first = lines[0]
+    assert isinstance(first, RunLine)
+    lines[0] = first.model_copy(update={"mode": mode})
+    assert judge(Timeline(lines), drill, load_policy("sop-001")).checks[0].finding.result is Result.UNKNOWN
 
 
 def test_the_first_word_counts() -> None:

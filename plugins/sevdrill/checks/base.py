@@ -39,6 +39,9 @@ class Check(Model):
     invariant: ClassVar[bool] = False
     """Whether breaking it is worse than anything else that can go wrong: lost or doubled data."""
 
+    of_runbook: ClassVar[bool] = False
+    """Whether it asks what the runbook's own steps did. Where people act, or nobody does, it is not asked."""
+
     check: str
     within: Duration = Duration(0)
     """How long after recovery it may take to become true."""

@@ -21,6 +21,7 @@ class Checklist(Check):
     """Every step that the SOP asks for was done and proved, in the SOP's order."""
 
     needs: ClassVar[tuple[type, ...]] = ()
+    of_runbook: ClassVar[bool] = True
 
     check: Literal["checklist"]
     done: tuple[str, ...] = Field(min_length=1)
@@ -59,6 +60,7 @@ class StayedGood(Check):
     """
 
     needs: ClassVar[tuple[type, ...]] = ()
+    of_runbook: ClassVar[bool] = True
 
     check: Literal["stayed_good"]
     probe: str = Field(min_length=1)
@@ -95,6 +97,7 @@ class NoFailuresAfter(Check):
     """From a step until the end, no request of any user failed."""
 
     needs: ClassVar[tuple[type, ...]] = ()
+    of_runbook: ClassVar[bool] = True
 
     check: Literal["no_failures_after"]
     step: str = Field(min_length=1)

@@ -25,6 +25,7 @@ class LogsPreserved(Check):
 
     needs: ClassVar[tuple[type, ...]] = (Endpoints,)
     invariant: ClassVar[bool] = True
+    of_runbook: ClassVar[bool] = True
 
     check: Literal["logs_preserved"]
     url: str = Field(pattern=r"^http://")

@@ -94,6 +94,7 @@ class DecisionMatchesRules(_TriageCheck):
     """
 
     needs: ClassVar[tuple[type, ...]] = (Load, Admin)
+    of_runbook: ClassVar[bool] = True
 
     check: Literal["decision_matches_rules"]
     service: str

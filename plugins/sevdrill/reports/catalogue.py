@@ -20,7 +20,8 @@ _FAMILIES = {
     "detector": "What tells of the incident (`detect:`). The first that does is the detection, and each must. Any "
     "probe is a detector, too: it tells once it says yes.",
     "probe": "What is looked at all the time (`steady_state:`, `effect:`, `stop:`, `detect:`).",
-    "check": "What must hold at the end (`verify:`). One that cannot be read is unknown, and that never passes.",
+    "check": "What must hold at the end (`verify:`). One that cannot be read is unknown, and that never passes. What "
+    "the runbook's own steps did is asked in mode `auto` only: in the others people do what they find right.",
 }
 
 
