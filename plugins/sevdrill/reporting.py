@@ -5,9 +5,10 @@ Imports nothing but pytest and the standard library at its top, as the plugin do
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import pytest
@@ -16,17 +17,22 @@ from sevdrill.state import PLAN, STATE, SUMMARY, State
 
 IS_DRILL = "sevdrill_drill"
 """What says on a test report that its test is a drill."""
+KEYWORDS: pytest.StashKey[Mapping[str, Any]] = pytest.StashKey()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put a drill's summary on its report: a plain dict, which crosses from xdist's workers."""
+    """Put a drill's summary on its report: plain JSON, which crosses from xdist's workers."""
     report = yield
     if item.get_closest_marker("drill") is not None:
         _mask(report)
         setattr(report, IS_DRILL, True)
+        # pytest keeps every report until its end, and each has a copy of them: one a drill is enough.
+        kept = item.stash.setdefault(KEYWORDS, report.keywords)
+        if kept == report.keywords:
+            report.keywords = kept
         for name in (SUMMARY, PLAN):
             found = getattr(item, name, None)
             if call.when == "call" and found is not None:
@@ -54,8 +60,8 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] 
     if context is not None:
         return ("subtests failed", "u", f"SUBFAILED[{context.msg}]") if report.failed else None
     found = getattr(report, SUMMARY, None)
-    if found and found["outcome"] in ("invalid", "aborted"):
-        outcome = found["outcome"]
+    outcome = json.loads(found)["outcome"] if found else ""
+    if outcome in ("invalid", "aborted"):
         return outcome, outcome[0].upper(), outcome.upper()
     if hasattr(report, PLAN):
         return "planned", "p", "PLANNED"
@@ -87,7 +93,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     if hasattr(session.config, "workeroutput"):
         # Only what no report carries: the controller has the others.
-        lost = [drill for drill in state.summaries if drill["outcome"] == "aborted"]
+        lost = [text for text in state.summaries if json.loads(text)["outcome"] == "aborted"]
         carried = {"said": state.said, "summaries": lost, "unhealed": state.unhealed, "spent": state.spent}
         session.config.workeroutput[SUMMARY] = carried
         return
@@ -95,9 +101,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         from sevdrill.aftermath import finish_run
         from sevdrill.clock import SystemClock
 
-        state.summaries.sort(key=lambda drill: str(drill["began"]))
         now, kept = SystemClock().wall(), state.config.rootpath / ".sevdrill"
-        state.said += finish_run(state.run_folder, state.summaries, kept, now)
+        state.said += finish_run(state.run_folder, state.drills(), kept, now)
     if state.unhealed and exitstatus == 0:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if _in_ci() and state.selected and not state.summaries and not state.dry_run:
@@ -122,7 +127,7 @@ def _in_ci() -> bool:
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """The table of the run, and a page on each drill that is invalid or was aborted."""
     state = config.stash[STATE]
-    drills = state.summaries
+    drills = state.drills()
     for plan in state.plans:
         terminalreporter.section("plan", sep="_")
         for line in plan:

@@ -5,6 +5,7 @@ Imports nothing but pytest and the standard library at its top, as the plugin do
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -46,7 +47,8 @@ class State:
         self.shield: Shield | None = None
         self.session: DrillSession | None = None
         self.said: list[str] = []
-        self.summaries: list[dict[str, Any]] = []
+        self.summaries: list[str] = []
+        """Of each drill, as JSON: pytest keeps its reports to the end, and as objects they are three times as large."""
         self.spent: list[tuple[float, float]] = []
         """Of each drill: how long it took, and how much of that this process worked itself, in seconds."""
         self.terminal_fd: int | None = None
@@ -62,6 +64,10 @@ class State:
         self._run_folder: Path | None = None
         self._choice: Choice | None = None
         self._checked: tuple[tuple[Address, ...], list[Address]] | None = None
+
+    def drills(self) -> list[dict[str, Any]]:
+        """The summaries of this run's drills, in the order in which they began."""
+        return sorted(map(json.loads, self.summaries), key=lambda drill: str(drill["began"]))
 
     def option(self, name: str) -> Any:
         """A value from the command line, or else from the ini file."""

@@ -7,6 +7,7 @@ failing subtest ends its test, and that must not tear a drill.
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -104,7 +105,7 @@ def run_drill(item: pytest.Item, loaded: LoadedDrill, subtests: pytest.Subtests 
     except KeyboardInterrupt:
         # pytest makes no report of an item that was interrupted.
         if session.last is not None:
-            state.summaries.append(session.last.summary)
+            state.summaries.append(json.dumps(session.last.summary))
         raise
     finally:
         if progress is not None:
@@ -114,7 +115,7 @@ def run_drill(item: pytest.Item, loaded: LoadedDrill, subtests: pytest.Subtests 
     if subtests is not None:
         _report(subtests, parts(loaded.scenario, result.summary))
     # Only now: the reports of subtests are made like the item's own, and a drill is to be summed up once.
-    setattr(item, SUMMARY, result.summary)
+    setattr(item, SUMMARY, json.dumps(result.summary))
     if result.verdict.outcome != "passed":
         raise DrillNotPassed("\n".join(page(result.summary, item.config.get_verbosity())))
     return result
