@@ -37,6 +37,7 @@ def rules(data: Any, kinds: Kinds) -> Iterator[tuple[Place, str]]:
         yield from _main_rules(data)
         yield from _time_rules(data)
         yield from _load_rules(data, kinds)
+        yield from _step_rules(data, kinds)
         yield from _unique_rules(data)
 
 
@@ -105,6 +106,17 @@ def _load_rules(data: dict[str, Any], kinds: Kinds) -> Iterator[tuple[Place, str
         elif isinstance(load, dict) and isinstance(item.get("ledger"), str) and item["ledger"] != ledger:
             noted = f'"load" notes {quote(ledger)}' if ledger else '"load" names no ledger'
             yield (*place, "ledger"), f"unknown ledger {quote(item['ledger'])}; {noted}"
+
+
+def _step_rules(data: dict[str, Any], kinds: Kinds) -> Iterator[tuple[Place, str]]:
+    faults = [(_dict(fault).get("fault"), _dict(fault).get("service")) for fault in _sequence(data.get("inject"))]
+    for place, key, item in items(data):
+        name, service = item.get(key), item.get("service")
+        step = kinds.named(key).get(name) if key == "action" and isinstance(name, str) else None
+        fault = getattr(step, "answers_fault", "")
+        if fault and isinstance(service, str) and (fault, service) not in faults:
+            why = f'"inject" has no {fault} of {service}, whose undo would bring back what ran before'
+            yield (*place, "service"), f"{name} would change the stack for good: {why}"
 
 
 def _unique_rules(data: dict[str, Any]) -> Iterator[tuple[Place, str]]:

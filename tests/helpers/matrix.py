@@ -97,7 +97,8 @@ def sabotages(name: str, scenario: Scenario, *, messages: bool = False) -> Itera
     if len(scenario.inject) > 1 and scenario.quiet is None:
         for index, fault in enumerate(scenario.inject):
             plan = {"without": ["inject", index], "limit": PATIENT}
-            yield Sabotage(name, "fault", f"without fault {index}: {fault.title}", plan)
+            # What takes back a fault that never came is not taken back itself (such a drill file would be refused).
+            yield Sabotage(name, "fault", f"without fault {index}: {fault.title}", plan, spoils=True)
     at = "quiet" if scenario.quiet is not None else "recover"
     yield Sabotage(name, "recovery", "nobody is served", {"at": at, "do": "kill-entry", "limit": SHORT}, spoils=True)
     for check in checks_of(scenario):

@@ -162,7 +162,7 @@ def _write_it_twice(ports: Ports, check: Check) -> None:
 
 
 def _table(read: list[str]) -> tuple[str, str]:
-    found = re.fullmatch(r"select (\w+) from (\w+)", read[-1])
+    found = re.fullmatch(r"select (\w+) from (\w+)(?: where .*)?", read[-1])
     assert found is not None, f"a ledger that is read in a way that this does not know: {read[-1]}"
     return found[2], found[1]
 

@@ -17,7 +17,7 @@ from sevdrill.journal import Journal, JournalFile
 from sevdrill.judge import Outcome, Verdict, judge
 from sevdrill.lines import FaultLine, PhaseLine, RunLine, Sample, StepLine
 from sevdrill.plan import make_plan
-from sevdrill.ports import Admin, Lifecycle, Ports, Reading
+from sevdrill.ports import Admin, Monitoring, Ports, Reading
 from sevdrill.probes import PROBES, Probe
 from sevdrill.scenario import Kinds, scenario_model
 from sevdrill.severity import load_policy
@@ -42,9 +42,9 @@ DRILL: dict[str, Any] = {
 
 
 class Felt(Probe):
-    """Users feel it only some looks after the database has gone."""
+    """Users feel it only many looks after the alert began to fire."""
 
-    needs: ClassVar[tuple[type, ...]] = (Lifecycle,)
+    needs: ClassVar[tuple[type, ...]] = (Monitoring,)
     probe: Literal["felt"]
 
     @property
@@ -52,12 +52,12 @@ class Felt(Probe):
         return "felt"
 
     def read(self, ports: Ports) -> Reading:
-        if not ports[Lifecycle].replicas("db")[0].running:
-            DOWN.append(1)
-        return Reading(ok=len(DOWN) > 30)
+        if ports[Monitoring].alerts():
+            FIRING.append(1)
+        return Reading(ok=len(FIRING) > 30)
 
 
-DOWN: list[int] = []
+FIRING: list[int] = []
 KINDS = Kinds(probes=(*PROBES, Felt))
 
 
@@ -240,7 +240,7 @@ def test_ctrl_c_after_the_step_undoes_it(tmp_path: Path) -> None:
 
 
 def test_nobody_answers_before_the_stated_effect_is_felt(tmp_path: Path) -> None:
-    DOWN.clear()
+    FIRING.clear()
     run = Run(tmp_path, ToyStack(), Switches(), effect=[{"probe": "felt"}])
     assert run.run().outcome is Outcome.PASSED
     felt = next(line.end for line in run.timeline.of(Sample) if line.series.startswith("effect:") and line.ok)

@@ -194,6 +194,36 @@ LOAD_PROBE = {"probe": "load", "error_rate": {"below": "1%"}}
             minimal(steady_state={"every": "5ms", "probes": []}),
             [(("steady_state", "every"), "expected 10ms or more")],
         ),
+        (
+            minimal(
+                inject=[{"fault": "change.deploy", "service": "worker", "release": "1.1.0"}],
+                respond=[
+                    {"action": "rollback", "service": "worker", "answers": "http://worker:3100/version"},
+                    {"action": "deploy", "service": "app", "answers": "http://app:3000/version", "release": "1.1.1"},
+                ],
+                close=[{"action": "migrate-down", "service": "db"}, {"action": "config-rollback", "service": "worker"}],
+            ),
+            [
+                ((*place, "service"), f"{step} would change the stack for good: {why}")
+                for place, step, why in (
+                    (
+                        ("respond", 1),
+                        "deploy",
+                        '"inject" has no change.deploy of app, whose undo would bring back what ran before',
+                    ),
+                    (
+                        ("close", 0),
+                        "migrate-down",
+                        '"inject" has no change.migration of db, whose undo would bring back what ran before',
+                    ),
+                    (
+                        ("close", 1),
+                        "config-rollback",
+                        '"inject" has no change.config of worker, whose undo would bring back what ran before',
+                    ),
+                )
+            ],
+        ),
         ({**QUIET, "quiet": {"for": "0s"}}, [(("quiet", "for"), "expected more than 0s")]),
         (
             {**QUIET, "quiet": {"for": "10m"}},
@@ -317,7 +347,7 @@ ACTION = (
         {"action": st.just("announce"), "status": st.sampled_from(["investigating", "resolved"])},
         {"text": WORDS, "to": st.just("team")},
     )
-    | st.just({"action": "rollback", "service": "app", "answers": "http://app:3000/version"})
+    | some({"action": st.just("wait-for"), "url": st.just("http://app:3000/health")}, {"why": WORDS})
 )
 CHECK = some({"check": st.just("no_lost_writes"), "ledger": st.just("orders")}, {"within": TIMES}) | some(
     {"check": st.just("alert_resolved"), "alert": WORDS}, {"labels": st.dictionaries(WORDS, WORDS, max_size=2)}

@@ -21,6 +21,9 @@ class Action(Model):
     """A message informs people; it is no response to the incident."""
     marks: ClassVar[str] = ""
     """The mark that the step's proof sets, such as `rolled_back`."""
+    answers_fault: ClassVar[str] = ""
+    """The fault that the step takes back, of the same service: its undo is what brings back how things were before the
+    drill. Without it the step would change the stack for good, so a drill that has it not is refused."""
     outside: ClassVar[bool] = False
     """The world outside does it, in every mode; people and runbooks do all the other steps."""
     renews: ClassVar[bool] = False

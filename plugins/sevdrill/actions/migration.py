@@ -21,6 +21,7 @@ class MigrateDown(Action):
     """
 
     needs: ClassVar[tuple[type, ...]] = (Migrations,)
+    answers_fault: ClassVar[str] = "change.migration"
     marks: ClassVar[str] = "rolled_back"
     in_flight: ClassVar[float] = 15.0
 

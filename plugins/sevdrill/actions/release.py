@@ -19,6 +19,7 @@ __all__ = ["ConfigRollback", "Deploy", "Rollback"]
 
 class _ReleaseAction(Action):
     needs: ClassVar[tuple[type, ...]] = (Release, Endpoints, Lifecycle)
+    answers_fault: ClassVar[str] = "change.deploy"
 
     service: str
     """The service that gets the release."""
@@ -104,6 +105,7 @@ class ConfigRollback(Action):
     """Roll out the configuration that was in force before; done when every replica runs with its values."""
 
     needs: ClassVar[tuple[type, ...]] = (Environment, Lifecycle)
+    answers_fault: ClassVar[str] = "change.config"
     marks: ClassVar[str] = "rolled_back"
 
     action: Literal["config-rollback"]

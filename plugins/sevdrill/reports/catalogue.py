@@ -62,6 +62,8 @@ def _entry(family: str, name: str, kind: Any) -> dict[str, Any]:
     if issubclass(kind, Action):
         entry["marks"] = kind.marks
         entry["message"] = kind.is_message
+        if kind.answers_fault:
+            entry["undo"] = f"that of {kind.answers_fault}, which the drill must inject into the same service"
     return entry
 
 
