@@ -91,14 +91,11 @@ def sabotages(name: str, scenario: Scenario, *, messages: bool = False) -> Itera
             if messages or not step.is_message:
                 plan = {"without": [part, index], "limit": PATIENT}
                 yield Sabotage(name, "step", f"without {part} {index}: {step.title}", plan)
-    if scenario.inject:
-        yield Sabotage(name, "fault", "every fault does nothing", {"no_op": True, "limit": SHORT})
-    # Without one of its noises a quiet day is quieter still.
-    if len(scenario.inject) > 1 and scenario.quiet is None:
-        for index, fault in enumerate(scenario.inject):
-            plan = {"without": ["inject", index], "limit": PATIENT}
-            # What takes back a fault that never came is not taken back itself (such a drill file would be refused).
-            yield Sabotage(name, "fault", f"without fault {index}: {fault.title}", plan, spoils=True)
+    # Each of several faults, too: what the others do must not speak for it.
+    every = list(range(len(scenario.inject)))
+    for idle in ([every] if every else []) + ([[index] for index in every] if len(every) > 1 else []):
+        what = "every fault does nothing" if idle == every else f"does nothing: {scenario.inject[idle[0]].title}"
+        yield Sabotage(name, "fault", what, {"no_op": idle, "limit": SHORT})
     at = "quiet" if scenario.quiet is not None else "recover"
     yield Sabotage(name, "recovery", "nobody is served", {"at": at, "do": "kill-entry", "limit": SHORT}, spoils=True)
     for check in checks_of(scenario):

@@ -20,7 +20,8 @@ import httpx
 from sevdrill.checks import Check
 from sevdrill.diagnostics import LoadedDrill
 from sevdrill.engine import Engine
-from sevdrill.faults import FAULTS
+from sevdrill.faults import FAULTS, Fault
+from sevdrill.model import Record
 from sevdrill.ports import Admin, Endpoints, Exec, Lifecycle, Load, Ports
 from sevdrill.scenario import Scenario
 from sevdrill.session import DrillSession
@@ -28,6 +29,8 @@ from sevdrill.units import Duration
 
 PLAN: dict[str, Any] = json.loads(os.environ.get("SABOTAGE_PLAN", "{}"))
 SESSION: list[DrillSession] = []
+IDLE: list[Fault] = []
+"""The faults that do nothing."""
 PAGER, ALERTS = "http://pager:8080/webhook/{kind}", "http://alertmanager:9093/api/v2/alerts"
 """Where the staging stack's alerting delivers to, and where it hears of alerts."""
 
@@ -38,6 +41,7 @@ def install() -> None:
 
     def sabotaged(self: DrillSession, loaded: LoadedDrill, listener: Any = None) -> Any:
         SESSION[:] = [self]
+        IDLE[:] = [loaded.scenario.inject[index] for index in PLAN.get("no_op", ())]
         return run(self, replace(loaded, scenario=changed(loaded.scenario, PLAN)), listener)
 
     def marked(self: Engine, name: Any) -> None:
@@ -48,7 +52,15 @@ def install() -> None:
     DrillSession.run, Engine._phase = sabotaged, marked  # type: ignore[method-assign]
     if PLAN.get("no_op"):
         for fault in FAULTS:
-            fault.inject = lambda self, ports, record: None  # type: ignore[method-assign]
+            fault.inject = _idle(fault.inject)  # type: ignore[method-assign]
+
+
+def _idle(inject: Callable[[Fault, Ports, Record], None]) -> Callable[[Fault, Ports, Record], None]:
+    def inject_others(self: Fault, ports: Ports, record: Record) -> None:
+        if self not in IDLE:
+            inject(self, ports, record)
+
+    return inject_others
 
 
 def changed(scenario: Scenario, plan: dict[str, Any]) -> Scenario:
