@@ -116,11 +116,12 @@ def test_a_fault_that_does_nothing_is_invalid(root: SabotagedRoot, as_before: Ca
 
 
 @pytest.mark.parametrize("name", DRILLS)
-def test_what_is_not_switched_back_is_undone_in_the_end(
+def test_what_is_not_switched_back_fails_and_is_undone_in_the_end(
     root: SabotagedRoot, as_before: Callable[[], bool], name: str
 ) -> None:
     result = root.run(root.drill(name, (r"  - \{action: (heal|revert).*\n", "")))
-    assert result.outcome == "passed", result.output
+    assert result.outcome == "failed", result.output
+    assert [reason for reason in result.drill["reasons"] if "not in its place: heal" not in reason] == []
     undone = [line["fault"] for line in root.timeline(result) if line["type"] == "fault" and line["event"] == "undone"]
     kinds = {SLOW: ["circuit-break"], LIMITED: ["switch-key", "throttle", "flag"]}
     assert undone[1:] == kinds[name], "the fault first, then the steps, the last one first"

@@ -91,8 +91,9 @@ def test_a_stop_condition_ends_the_drill(whole_stack: DrillRoot) -> None:
     lines = root.lines(timeline)
     breach = next(line for line in lines if str(line.get("series")).startswith("stop:") and line["ok"])
     restore = next(line for line in lines if line.get("name") == "restore")
-    between = [
-        line for line in lines if breach["t"] < line["t"] < restore["t"] and line["type"] not in ("sample", "page")
-    ]
-    assert [line["type"] for line in between] == ["stopped"], "nothing stands between a breach and the undo"
+    between = [line for line in lines if breach["t"] < line["t"] < restore["t"]]
+    # What is only seen, and the end of the call that was in flight: on a busy machine users suffer before it returns.
+    ended = [line for line in between if line["type"] == "fault" and line["event"] == "injected"]
+    acts = [line["type"] for line in between if line["type"] not in ("sample", "page") and line not in ended]
+    assert acts == ["stopped"], "nothing stands between a breach and the undo"
     assert root.whole()
