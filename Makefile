@@ -48,9 +48,8 @@ drill: $(VENV)/.ready ## set up, and run every drill in drills/: on containers w
 	  echo "stack of its own, $(STACKS) at once. On Debian, \`sudo fixtures/images/install-engine\` installs and starts an engine."; \
 	  $(BIN)/pytest drills --drill-stack auto -n $(STACKS) $(PYTEST_ARGS); fi
 
-# In the order of the folders: the many short tests come last, and fill the time that long ones leave to other workers.
 test: $(VENV)/.installed lint images ## every test; the stack tests need a Docker engine
-	$(BIN)/pytest tests -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
+	$(BIN)/pytest tests -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-fast: $(VENV)/.installed ## the tests that need no stack of any kind, and no browser
 	$(BIN)/pytest tests -m "not stack and not embedded and not browser" -n 4 --dist worksteal $(PYTEST_ARGS)
